@@ -1,0 +1,165 @@
+"""Window2d: where a sliding window reads. Every output size, every index formula and every geometry error is here.
+
+One axis, input size n, kernel k, stride s, dilation d, padding p0 before and p1 after:
+
+    output size   o = floor((n + p0 + p1 - d*(k-1) - 1) / s) + 1
+    tap           output i, kernel offset j reads padded[i*s + j*d], which is x[i*s + j*d - p0]
+"""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Size = tuple[int, int]
+Padding = int | str | Sequence[int]
+
+
+@dataclass(frozen=True)
+class Window2d:
+    """A two-dimensional sliding window, with everything resolved to integers. Build one with `Window2d.of`.
+
+    kernel, stride, dilation: (height, width); padding: (top, bottom, left, right); ceil_mode: see `output_size`.
+    """
+    kernel: Size
+    stride: Size = (1, 1)
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+    dilation: Size = (1, 1)
+    ceil_mode: bool = False
+
+    @classmethod
+    def of(cls, kernel: int | Sequence[int], stride: int | Sequence[int] = 1, padding: Padding = 0, dilation: int | Sequence[int] = 1,
+           ceil_mode: bool = False, input_size: Sequence[int] | None = None) -> Window2d:
+        """Build a window from what users write: ints or pairs, and padding as int, pair, four sides, 'valid' or 'same'.
+
+        padding: int (all sides), (PH, PW), (top, bottom, left, right), 'valid' (none), or 'same':
+            stride 1: d*(k-1) in all, the odd one at the end, so the output has the input's size (torch);
+            other strides: as much as makes the output ceil(n/s) (TensorFlow), which needs `input_size`.
+        input_size: (H, W); when given, a window that leaves no output is refused here.
+
+        Raises TypeError or ValueError that names the argument and its value.
+
+        >>> Window2d.of(3, padding='same').padding
+        (1, 1, 1, 1)
+        >>> Window2d.of((2, 3), stride=2, padding='same', input_size=(5, 5)).padding
+        (0, 1, 1, 1)
+        """
+        KH, KW = kernel = pair(kernel, "kernel_size", least=1)
+        SH, SW = stride = pair(stride, "stride", least=1)
+        DH, DW = dilation = pair(dilation, "dilation", least=1)
+        if isinstance(padding, str):
+            if padding == "valid":
+                sides = (0, 0, 0, 0)
+            elif padding == "same":
+                if input_size is None and (SH, SW) != (1, 1):
+                    raise ValueError(f"padding='same' with stride {stride} depends on the input size: pass input_size=(H, W)")
+                H, W = input_size or (1, 1)
+                sides = (*_same(H, KH, SH, DH), *_same(W, KW, SW, DW))
+            else:
+                raise ValueError(f"padding is {padding!r}; as text it can only be 'valid' or 'same'")
+        else:
+            sides = _four_sides(padding)
+        window = cls(kernel, stride, sides, dilation, bool(ceil_mode))
+        if input_size is not None:
+            window.output_size(input_size)
+        return window
+
+    @property
+    def extent(self) -> Size:
+        """The pixels a window spans, d*(k-1) + 1 on each axis: with dilation more than it reads."""
+        return tuple(d * (k - 1) + 1 for k, d in zip(self.kernel, self.dilation, strict=True))  # type: ignore[return-value]  # a pair stays a pair
+
+    def output_size(self, input_size: Sequence[int]) -> Size:
+        """(H, W) -> (OH, OW): floor((n + p0 + p1 - d*(k-1) - 1)/s) + 1 on each axis.
+
+        With ceil_mode the division rounds up, and the last window is dropped again if it would start beyond the input
+        and its left padding (torch's rule). Raises ValueError when no window fits.
+
+        >>> Window2d.of(3, stride=2).output_size((6, 7))
+        (2, 3)
+        >>> Window2d.of(3, stride=2, ceil_mode=True).output_size((6, 7))
+        (3, 3)
+        """
+        return self._axis_outputs(input_size, 0), self._axis_outputs(input_size, 1)
+
+    def _axis_outputs(self, input_size: Sequence[int], axis: int) -> int:
+        n, p0, p1 = input_size[axis], self.padding[2 * axis], self.padding[2 * axis + 1]
+        s, e = self.stride[axis], self.extent[axis]
+        span = n + p0 + p1 - e
+        outputs = (-(-span // s) if self.ceil_mode else span // s) + 1
+        if self.ceil_mode and (outputs - 1) * s >= n + p0:          # the last window would start beyond input and left padding
+            outputs -= 1
+        if outputs < 1:
+            k, d = self.kernel[axis], self.dilation[axis]
+            raise ValueError(
+                f"no output: {('height', 'width')[axis]} {n} + padding {p0} + {p1} = {n + p0 + p1} is smaller than the window's "
+                f"extent dilation*(kernel - 1) + 1 = {d}*({k} - 1) + 1 = {e}; use a smaller kernel or dilation, or more padding")
+        return outputs
+
+    def padded_size(self, input_size: Sequence[int]) -> Size:
+        """The size that `pad` makes: input plus padding, plus what a ceil_mode window hangs over the end."""
+        outputs, (PT, PB, PL, PR) = self.output_size(input_size), self.padding
+        reach = [(o - 1) * s + e for o, s, e in zip(outputs, self.stride, self.extent, strict=True)]
+        return max(input_size[0] + PT + PB, reach[0]), max(input_size[1] + PL + PR, reach[1])
+
+    def pad(self, x: Any, value: float = 0) -> Any:
+        """x (..., H, W) -> (..., padded H, padded W) filled with `value` around; x itself when there is nothing to add."""
+        H, W = size = x.shape[-2:]
+        HP, WP = self.padded_size(size)
+        if (HP, WP) == (H, W):
+            return x
+        padded = np.full_like(x, value, shape=(*x.shape[:-2], HP, WP))
+        padded[self._inside(size)] = x
+        return padded
+
+    def crop(self, padded: Any, input_size: Sequence[int]) -> Any:
+        """The adjoint of `pad`: the part of padded (..., HP, WP) that came from the input (..., H, W), as a view."""
+        return padded[self._inside(input_size)]
+
+    def _inside(self, input_size: Sequence[int]) -> tuple[Any, slice, slice]:
+        (H, W), (top, _, left, _) = input_size, self.padding
+        return ..., slice(top, top + H), slice(left, left + W)
+
+    def taps(self, kh: int, kw: int, output_size: Sequence[int]) -> tuple[Any, slice, slice]:
+        """The index of what all windows read at kernel offset (kh, kw): padded[..., oh*SH + kh*DH, ow*SW + kw*DW] for all oh, ow."""
+        (OH, OW), (SH, SW), (DH, DW) = output_size, self.stride, self.dilation
+        return ..., slice(kh * DH, kh * DH + (OH - 1) * SH + 1, SH), slice(kw * DW, kw * DW + (OW - 1) * SW + 1, SW)
+
+
+def pair(value: int | Sequence[int], name: str, least: int) -> Size:
+    """2 -> (2, 2); (2, 3) -> (2, 3); anything else, or a value below `least`, is refused by name."""
+    numbers = _integers(value, name)
+    if len(numbers) == 1:
+        numbers *= 2
+    if len(numbers) != 2:
+        raise ValueError(f"{name} is {value!r}: give one int, or two (height, width)")
+    if min(numbers) < least:
+        raise ValueError(f"{name} is {value!r}: must be at least {least}")
+    return numbers[0], numbers[1]
+
+
+def _four_sides(padding: int | Sequence[int]) -> tuple[int, int, int, int]:
+    numbers = _integers(padding, "padding")
+    if len(numbers) not in (1, 2, 4):
+        raise ValueError(f"padding is {padding!r}: give one int, two (height, width), four (top, bottom, left, right), 'valid' or 'same'")
+    if min(numbers) < 0:
+        raise ValueError(f"padding is {padding!r}: must be at least 0")
+    if len(numbers) == 4:
+        return numbers[0], numbers[1], numbers[2], numbers[3]
+    PH, PW = numbers[0], numbers[-1]
+    return PH, PH, PW, PW
+
+
+def _integers(value: int | Sequence[int], name: str) -> tuple[int, ...]:
+    values = tuple(value) if isinstance(value, Sequence | np.ndarray) and not isinstance(value, str) else (value,)
+    if not values or any(isinstance(v, bool) or not isinstance(v, int | np.integer) for v in values):
+        raise TypeError(f"{name} is {value!r}: must be an int or a sequence of ints")
+    return tuple(int(v) for v in values)
+
+
+def _same(n: int, k: int, s: int, d: int) -> tuple[int, int]:
+    """Padding before and after that gives ceil(n/s) outputs; at s = 1 that is d*(k-1) for every n."""
+    total = max((-(-n // s) - 1) * s + d * (k - 1) + 1 - n, 0)
+    return total // 2, total - total // 2

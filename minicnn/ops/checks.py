@@ -1,0 +1,46 @@
+"""Checks that several operations share: dtypes that mix, and inputs without a batch axis."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minicnn.tensor import Tensor
+
+
+def floating(op: str, **tensors: Any) -> None:
+    """Every tensor is floating point, and all of one dtype. `tensors` by the names to use in the message; None is skipped."""
+    dtypes = {name: t.dtype for name, t in tensors.items() if t is not None}
+    for name, dtype in dtypes.items():
+        if dtype.kind != "f":
+            raise TypeError(f"{op}: {name} is {dtype}; it needs floating point: convert it with .float()")
+    if len(set(dtypes.values())) > 1:
+        raise TypeError(f"{op}: dtypes differ: {', '.join(f'{n} is {d}' for n, d in dtypes.items())}; convert with .float() or .double()")
+
+
+def batched(op: str, x: Tensor, unbatched_ndim: int, axes: str) -> tuple[Tensor, Callable[[Any], Any]]:
+    """(C, H, W) -> (1, C, H, W), and the function that takes the added axis off the result again.
+
+    axes: the axes of one sample, for the message, such as "(C, H, W)".
+    """
+    if x.ndim == unbatched_ndim:
+        return x.unsqueeze(0), _first
+    if x.ndim == unbatched_ndim + 1:
+        return x, lambda y: y
+    raise ValueError(f"{op}: x must be (N, {axes[1:]} or {axes}, got {x.ndim} axes (shape {x.shape})")
+
+
+def _first(y: Any) -> Any:
+    return tuple(t.squeeze(0) for t in y) if isinstance(y, tuple) else y.squeeze(0)
+
+
+def label_range(op: str, labels: np.ndarray, classes: int, ignore_index: int | None = None) -> None:
+    """Every label is in 0..classes-1, or is ignore_index."""
+    wrong = (labels < 0) | (labels >= classes)
+    if ignore_index is not None:
+        wrong &= labels != ignore_index
+    if wrong.any():
+        where = np.argwhere(wrong)[0]
+        raise ValueError(f"{op}: label {labels[tuple(where)]} at index {', '.join(map(str, where))} is out of range: "
+                         f"there are {classes} classes, so labels are 0..{classes - 1}")

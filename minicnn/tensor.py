@@ -1,0 +1,375 @@
+"""Tensor: an array, its gradient, and the node of the tape that made it.
+
+The methods are torch's, and each is one call of an operation in `minicnn.ops`, where the mathematics is.
+"""
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from minicnn.autograd import Node
+
+# Set by minicnn.ops and minicnn.autograd when they are imported: they are built on Tensor, so Tensor cannot import them.
+ops: ModuleType
+autograd: ModuleType
+
+DEFAULT_DTYPE = np.dtype(np.float32)
+Axis = int | Sequence[int] | None
+
+
+class Tensor:
+    """A multi-dimensional array that remembers how it was made, so that gradients can flow back through it.
+
+    data: anything NumPy can turn into an array; an ndarray is wrapped as it is, without a copy. Python numbers become float32 (integers: int64).
+    requires_grad: whether `backward()` should leave the gradient of this tensor in `.grad`.
+
+    >>> x = Tensor([1.0, 2.0, 3.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    tensor([2., 4., 6.])
+    """
+    __array_priority__ = 100     # so that ndarray * Tensor becomes a Tensor
+    __slots__ = ("__weakref__", "_requires_grad", "data", "grad", "node")
+
+    def __init__(self, data: Any, requires_grad: bool = False, dtype: Any = None) -> None:
+        if isinstance(data, Tensor):
+            data = data.data
+        if not hasattr(data, "dtype"):                          # Python numbers and lists of them
+            data = np.asarray(data)
+            if data.dtype == np.float64:
+                data = data.astype(DEFAULT_DTYPE)
+        if not hasattr(data, "shape") or isinstance(data, np.generic):
+            data = np.asarray(data)
+        self.data: Any = data if dtype is None else data.astype(dtype, copy=False)
+        if self.data.dtype.kind not in "fiub":
+            raise TypeError(f"a Tensor holds floats, integers or booleans, not {self.data.dtype}")
+        self.grad: Tensor | None = None
+        self.node: Node | None = None
+        self._requires_grad = False
+        self.requires_grad_(requires_grad)
+
+    # What it is
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.data.shape)
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.data.dtype
+
+    @property
+    def ndim(self) -> int:
+        return int(self.data.ndim)
+
+    @property
+    def T(self) -> Tensor:
+        return self.permute(*range(self.ndim)[::-1])
+
+    @property
+    def is_leaf(self) -> bool:
+        """True when no recorded operation made it."""
+        return self.node is None
+
+    @property
+    def requires_grad(self) -> bool:
+        return self.node is not None or self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self.requires_grad_(value)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Ask for a gradient, or no longer, and return self."""
+        if requires_grad and self.data.dtype.kind != "f":
+            raise RuntimeError(f"only floating-point tensors can require gradients, this one is {self.dtype}")
+        if self.node is not None and not requires_grad:
+            raise RuntimeError("this tensor is the result of a recorded operation, so its requires_grad cannot be switched off: use detach()")
+        self._requires_grad = bool(requires_grad)
+        return self
+
+    def size(self, dim: int | None = None) -> Any:
+        return self.shape if dim is None else self.shape[dim]
+
+    def dim(self) -> int:
+        return self.ndim
+
+    def numel(self) -> int:
+        return int(self.data.size)
+
+    def nelement(self) -> int:
+        return self.numel()
+
+    def is_floating_point(self) -> bool:
+        return bool(self.data.dtype.kind == "f")
+
+    def is_contiguous(self) -> bool:
+        return bool(self.data.flags.c_contiguous)
+
+    def __len__(self) -> int:
+        if self.ndim == 0:
+            raise TypeError("len() of a 0-d tensor")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if self.ndim == 0:
+            raise TypeError("iteration over a 0-d tensor")
+        return (self[i] for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        values = np.array2string(self.data, separator=", ", prefix="tensor(", threshold=200, edgeitems=3, precision=4, suppress_small=False)
+        notes = [values]
+        if self.data.size == 0 or self.data.size > 200:         # values alone would not show the shape
+            notes.append(f"shape={self.shape}")
+        if self.dtype not in (DEFAULT_DTYPE, np.int64, np.bool_):
+            notes.append(f"dtype={self.dtype}")
+        if self.node is not None:
+            notes.append(f"grad_fn=<{self.node.name}>")
+        elif self.requires_grad:
+            notes.append("requires_grad=True")
+        return f"tensor({', '.join(notes)})"
+
+    # Out of the framework
+
+    def item(self) -> Any:
+        """The one value as a Python number."""
+        if self.data.size != 1:
+            raise RuntimeError(f"item(): a tensor of shape {self.shape} has {self.data.size} values, not one")
+        return self.data.item()
+
+    def tolist(self) -> Any:
+        return self.data.tolist()
+
+    def numpy(self) -> np.ndarray:
+        """The array itself, not a copy."""
+        if self.requires_grad:
+            raise RuntimeError("numpy() on a tensor that requires grad would lose its gradient: use detach().numpy()")
+        return np.asarray(self.data)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.data, dtype=dtype, copy=copy)
+
+    def __dlpack__(self, **options: Any) -> Any:
+        if self.requires_grad:
+            raise BufferError("__dlpack__ on a tensor that requires grad would lose its gradient: use detach()")
+        return self.data.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> Any:
+        return self.data.__dlpack_device__()
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        if self.data.dtype.kind not in "iu":
+            raise TypeError(f"only integer tensors of a single value can be an index, this one is {self.dtype}")
+        return int(self.item())
+
+    def __bool__(self) -> bool:
+        if self.data.size != 1:
+            raise RuntimeError(f"a tensor of shape {self.shape} is neither true nor false: use .any() or .all()")
+        return bool(self.data.item())
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else repr(self)
+
+    # The tape
+
+    def backward(self, gradient: Any = None, retain_graph: bool = False) -> None:
+        """Add the gradient of this tensor to the .grad of every leaf it was computed from: see `minicnn.autograd.backward`."""
+        autograd.backward(self, gradient, retain_graph)
+
+    def detach(self) -> Tensor:
+        """The same array, cut off from the tape."""
+        return Tensor(self.data)
+
+    def retain_grad(self) -> Tensor:
+        """Keep the gradient of this intermediate result in .grad too."""
+        if self.node is not None:
+            self.node.keep = self
+        return self
+
+    @property
+    def grad_fn(self) -> Node | None:
+        return self.node
+
+    def clone(self) -> Tensor:
+        return ops.clone(self)
+
+    # Types and devices
+
+    def to(self, dtype: Any) -> Tensor:
+        """The values in another dtype; recorded when both are floating point. (`to("cpu")` is self.)"""
+        return self if isinstance(dtype, str) and dtype == "cpu" else ops.cast(self, dtype)
+
+    def type(self, dtype: Any) -> Tensor:
+        return ops.cast(self, dtype)
+
+    def float(self) -> Tensor:
+        return ops.cast(self, np.float32)
+
+    def double(self) -> Tensor:
+        return ops.cast(self, np.float64)
+
+    def long(self) -> Tensor:
+        return ops.cast(self, np.int64)
+
+    def int(self) -> Tensor:
+        return ops.cast(self, np.int32)
+
+    def bool(self) -> Tensor:
+        return ops.cast(self, np.bool_)
+
+    def cpu(self) -> Tensor:
+        return self
+
+    def contiguous(self) -> Tensor:
+        return self if self.is_contiguous() else ops.clone(self)
+
+    # Arithmetic (broadcasting as in NumPy)
+
+    def __add__(self, other: Any) -> Tensor: return ops.add(self, other)
+    def __radd__(self, other: Any) -> Tensor: return ops.add(other, self)
+    def __sub__(self, other: Any) -> Tensor: return ops.sub(self, other)
+    def __rsub__(self, other: Any) -> Tensor: return ops.sub(other, self)
+    def __mul__(self, other: Any) -> Tensor: return ops.mul(self, other)
+    def __rmul__(self, other: Any) -> Tensor: return ops.mul(other, self)
+    def __truediv__(self, other: Any) -> Tensor: return ops.div(self, other)
+    def __rtruediv__(self, other: Any) -> Tensor: return ops.div(other, self)
+    def __pow__(self, other: Any) -> Tensor: return ops.pow(self, other)
+    def __rpow__(self, other: Any) -> Tensor: return ops.pow(other, self)
+    def __matmul__(self, other: Any) -> Tensor: return ops.matmul(self, other)
+    def __rmatmul__(self, other: Any) -> Tensor: return ops.matmul(other, self)
+    def __neg__(self) -> Tensor: return ops.neg(self)
+    def __abs__(self) -> Tensor: return ops.abs(self)
+    def add(self, other: Any) -> Tensor: return ops.add(self, other)
+    def sub(self, other: Any) -> Tensor: return ops.sub(self, other)
+    def mul(self, other: Any) -> Tensor: return ops.mul(self, other)
+    def div(self, other: Any) -> Tensor: return ops.div(self, other)
+    def pow(self, exponent: Any) -> Tensor: return ops.pow(self, exponent)
+    def matmul(self, other: Any) -> Tensor: return ops.matmul(self, other)
+    def maximum(self, other: Any) -> Tensor: return ops.maximum(self, other)
+    def minimum(self, other: Any) -> Tensor: return ops.minimum(self, other)
+
+    # In place: `p -= lr * p.grad` inside no_grad() changes the array; outside, the tensor takes over the recorded result
+
+    def __iadd__(self, other: Any) -> Tensor: return self._become(ops.add(self, other))
+    def __isub__(self, other: Any) -> Tensor: return self._become(ops.sub(self, other))
+    def __imul__(self, other: Any) -> Tensor: return self._become(ops.mul(self, other))
+    def __itruediv__(self, other: Any) -> Tensor: return self._become(ops.div(self, other))
+    def add_(self, other: Any, alpha: Any = 1) -> Tensor: return self._become(ops.add(self, other if alpha == 1 else ops.mul(other, alpha)))
+    def sub_(self, other: Any, alpha: Any = 1) -> Tensor: return self._become(ops.sub(self, other if alpha == 1 else ops.mul(other, alpha)))
+    def mul_(self, other: Any) -> Tensor: return self._become(ops.mul(self, other))
+    def div_(self, other: Any) -> Tensor: return self._become(ops.div(self, other))
+    def clamp_(self, min: Any = None, max: Any = None) -> Tensor: return self._become(ops.clamp(self, min, max))
+    def copy_(self, source: Any) -> Tensor: return self._become(ops.broadcast_to(ops.cast(source, self.dtype), self.shape))
+    def fill_(self, value: Any) -> Tensor: return self._become(ops.full(self.shape, value, dtype=self.dtype))
+    def zero_(self) -> Tensor: return self.fill_(0)
+
+    def _become(self, result: Tensor) -> Tensor:
+        """Take the value of `result`, and its place on the tape if it has one."""
+        if result.shape != self.shape:
+            raise RuntimeError(f"in-place operation: the result has shape {result.shape}, the tensor {self.shape}")
+        if result.node is not None or (self.requires_grad and autograd.is_grad_enabled()):
+            if self.is_leaf and self.requires_grad:
+                raise RuntimeError("a leaf tensor that requires grad cannot be changed in place: do it inside `with no_grad():`")
+            self.data, self.node = result.data.astype(self.dtype, copy=False), result.node
+        else:
+            self.data[...] = result.data
+        return self
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        if autograd.is_grad_enabled() and (self.requires_grad or (isinstance(value, Tensor) and value.requires_grad)):
+            raise RuntimeError("assigning to a part of a tensor is not recorded: do it inside `with no_grad():`, or build the tensor with where() or cat()")
+        self.data[ops.plain_index(index)] = value.data if isinstance(value, Tensor) else value
+
+    # Comparison: boolean tensors, no gradient
+
+    def __eq__(self, other: Any) -> Tensor: return ops.compare(np.equal, self, other)  # type: ignore[override]  # elementwise, as in NumPy
+    def __ne__(self, other: Any) -> Tensor: return ops.compare(np.not_equal, self, other)  # type: ignore[override]
+    def __lt__(self, other: Any) -> Tensor: return ops.compare(np.less, self, other)
+    def __le__(self, other: Any) -> Tensor: return ops.compare(np.less_equal, self, other)
+    def __gt__(self, other: Any) -> Tensor: return ops.compare(np.greater, self, other)
+    def __ge__(self, other: Any) -> Tensor: return ops.compare(np.greater_equal, self, other)
+    def __and__(self, other: Any) -> Tensor: return ops.compare(np.bitwise_and, self, other)
+    def __or__(self, other: Any) -> Tensor: return ops.compare(np.bitwise_or, self, other)
+    def __invert__(self) -> Tensor: return Tensor(~self.data)
+    __hash__ = object.__hash__
+    def eq(self, other: Any) -> Tensor: return self == other
+    def isnan(self) -> Tensor: return Tensor(np.isnan(self.data))
+    def isfinite(self) -> Tensor: return Tensor(np.isfinite(self.data))
+    def any(self) -> Tensor: return Tensor(self.data.any())
+    def all(self) -> Tensor: return Tensor(self.data.all())
+
+    # Elementwise functions
+
+    def exp(self) -> Tensor: return ops.exp(self)
+    def log(self) -> Tensor: return ops.log(self)
+    def sqrt(self) -> Tensor: return ops.sqrt(self)
+    def square(self) -> Tensor: return ops.mul(self, self)
+    def abs(self) -> Tensor: return ops.abs(self)
+    def tanh(self) -> Tensor: return ops.tanh(self)
+    def sigmoid(self) -> Tensor: return ops.sigmoid(self)
+    def relu(self) -> Tensor: return ops.relu(self)
+    def clamp(self, min: Any = None, max: Any = None) -> Tensor: return ops.clamp(self, min, max)
+    def where(self, condition: Any, other: Any) -> Tensor: return ops.where(condition, self, other)
+    def softmax(self, dim: Any) -> Tensor: return ops.softmax(self, dim)
+    def log_softmax(self, dim: Any) -> Tensor: return ops.log_softmax(self, dim)
+
+    # Reductions: `dim` and `keepdim` as in torch; `axis` and `keepdims`, NumPy's words, mean the same
+
+    def sum(self, dim: Axis = None, keepdim: Any = False, *, axis: Axis = None, keepdims: Any = False) -> Tensor:
+        return ops.sum(self, dim if axis is None else axis, keepdim or keepdims)
+
+    def mean(self, dim: Axis = None, keepdim: Any = False, *, axis: Axis = None, keepdims: Any = False) -> Tensor:
+        return ops.mean(self, dim if axis is None else axis, keepdim or keepdims)
+
+    def var(self, dim: Axis = None, keepdim: Any = False, correction: Any = 1, *, axis: Axis = None, keepdims: Any = False,
+            unbiased: Any = True) -> Tensor:
+        return ops.var(self, dim if axis is None else axis, keepdim or keepdims, correction if unbiased else 0)
+
+    def std(self, dim: Axis = None, keepdim: Any = False, correction: Any = 1, *, axis: Axis = None, keepdims: Any = False,
+            unbiased: Any = True) -> Tensor:
+        return ops.std(self, dim if axis is None else axis, keepdim or keepdims, correction if unbiased else 0)
+
+    def max(self, dim: Any = None, keepdim: Any = False, *, axis: Any = None, keepdims: Any = False) -> Any:
+        return ops.max(self, dim if axis is None else axis, keepdim or keepdims)
+
+    def min(self, dim: Any = None, keepdim: Any = False, *, axis: Any = None, keepdims: Any = False) -> Any:
+        return ops.min(self, dim if axis is None else axis, keepdim or keepdims)
+
+    def argmax(self, dim: Any = None, keepdim: Any = False, *, axis: Any = None, keepdims: Any = False) -> Tensor:
+        return ops.argmax(self, dim if axis is None else axis, keepdim or keepdims)
+
+    def argmin(self, dim: Any = None, keepdim: Any = False, *, axis: Any = None, keepdims: Any = False) -> Tensor:
+        return ops.argmin(self, dim if axis is None else axis, keepdim or keepdims)
+
+    def norm(self) -> Tensor:
+        """The Euclidean length of all values."""
+        return ops.sqrt(ops.sum(ops.mul(self, self)))
+
+    # Shape
+
+    def reshape(self, *shape: Any) -> Tensor: return ops.reshape(self, _unpack(shape))
+    def view(self, *shape: Any) -> Tensor: return ops.reshape(self, _unpack(shape))
+    def flatten(self, start_dim: Any = 0, end_dim: Any = -1) -> Tensor: return ops.flatten(self, start_dim, end_dim)
+    def permute(self, *dims: Any) -> Tensor: return ops.permute(self, _unpack(dims))
+    def transpose(self, dim0: Any, dim1: Any) -> Tensor: return ops.transpose(self, dim0, dim1)
+    def t(self) -> Tensor: return self.T
+    def squeeze(self, dim: Any = None) -> Tensor: return ops.squeeze(self, dim)
+    def unsqueeze(self, dim: Any) -> Tensor: return ops.unsqueeze(self, dim)
+    def expand(self, *shape: Any) -> Tensor: return ops.expand(self, _unpack(shape))
+    def flip(self, *dims: Any) -> Tensor: return ops.flip(self, _unpack(dims))
+    def __getitem__(self, index: Any) -> Tensor: return ops.getitem(self, index)
+
+
+def _unpack(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    """x.view(2, 3) and x.view((2, 3)) mean the same."""
+    return tuple(arguments[0]) if len(arguments) == 1 and isinstance(arguments[0], tuple | list) else arguments
