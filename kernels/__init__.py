@@ -1,7 +1,7 @@
 """The kernels: arrays in, arrays out. They know nothing of Tensors, layers or training.
 
-A backend is a module with the functions of CONTRACT, each with the same arguments, so that any two can be read side by side. The array
-decides the device (numpy.ndarray: CPU, cupy.ndarray: CUDA); among the CPU backends the user chooses:
+A backend is a module with the functions of CONTRACT, each with the same arguments, so that any two can be read side by side.
+The array decides the device (numpy.ndarray: CPU, cupy.ndarray: CUDA); among the CPU backends the user chooses:
 
     minicnn.use_backend("numpy")         for the rest of the program, or as a context manager
     MINICNN_BACKEND=numpy                for a process
@@ -84,7 +84,7 @@ _chosen: str | None = None
 
 
 def backend() -> str:
-    """The name of the CPU backend in use: `use_backend`'s choice, else MINICNN_BACKEND, else numba (numpy where numba is missing)."""
+    """The CPU backend in use: `use_backend`'s choice, else MINICNN_BACKEND, else numba (numpy where numba is missing)."""
     return _chosen or os.environ.get("MINICNN_BACKEND") or ("numpy" if _numba_missing() else "numba")
 
 

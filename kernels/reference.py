@@ -1,7 +1,7 @@
 """Every hot loop of the framework as plain nested loops: the definition that all backends are tested against.
 
-Never optimised and never clever: one loop an index, one line a formula. Sums are accumulated in float64 and rounded once at the end.
-A read outside the input is a read of the padding: 0 for convolution and averages, nothing at all for the maximum.
+Never optimised and never clever: one loop an index, one line a formula. Sums are accumulated in float64 and rounded once, at
+the end. A read outside the input is a read of the padding: 0 for convolution and averages, nothing at all for the maximum.
 """
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ def conv2d_grad_weight(dy: Array, x: Array, weight_shape: tuple[int, ...], windo
 def max_pool2d(x: Array, window: Window2d) -> tuple[Array, Array]:
     """y = the largest value under the window; argmax = its flat index h*W + w in the input plane.
 
-    The first maximum in row-major order wins; a NaN wins over every number, and the last NaN over earlier ones, as in torch; padding
-    counts as -inf and can never win: a window that sees nothing else gives -inf and argmax -1.
+    The first maximum in row-major order wins; a NaN wins over every number, and the last NaN over earlier ones, as in torch;
+    padding counts as -inf and can never win: a window that sees nothing else gives -inf and argmax -1.
     Shapes: x (N, C, H, W) -> y (N, C, OH, OW), argmax int64 of the same shape.
     """
     N, C, H, W = x.shape
@@ -143,7 +143,8 @@ def _reads(window: Window2d, oh: int, ow: int, input_size: tuple[int, ...]) -> I
             yield kh, kw, h, w
 
 
-def _divisor(window: Window2d, oh: int, ow: int, input_size: tuple[int, ...], count_include_pad: bool, divisor_override: int | None) -> float:
+def _divisor(window: Window2d, oh: int, ow: int, input_size: tuple[int, ...], count_include_pad: bool,
+             divisor_override: int | None) -> float:
     """Taps of the window inside the input, or inside input and padding; what ceil_mode hangs over the end never counts."""
     if divisor_override is not None:
         return divisor_override

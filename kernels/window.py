@@ -30,8 +30,8 @@ class Window2d:
     ceil_mode: bool = False
 
     @classmethod
-    def of(cls, kernel: int | Sequence[int], stride: int | Sequence[int] = 1, padding: Padding = 0, dilation: int | Sequence[int] = 1,
-           ceil_mode: bool = False, input_size: Sequence[int] | None = None) -> Window2d:
+    def of(cls, kernel: int | Sequence[int], stride: int | Sequence[int] = 1, padding: Padding = 0,
+           dilation: int | Sequence[int] = 1, ceil_mode: bool = False, input_size: Sequence[int] | None = None) -> Window2d:
         """Build a window from what users write: ints or pairs, and padding as int, pair, four sides, 'valid' or 'same'.
 
         padding: int (all sides), (PH, PW), (top, bottom, left, right), 'valid' (none), or 'same':

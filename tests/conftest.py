@@ -1,9 +1,10 @@
-"""Hypothesis profiles: dev (the default: a quick look), ci (what CI runs), deep (an hour of searching: pytest --hypothesis-profile deep)."""
+"""Hypothesis profiles: dev (the default, a quick look), ci (what CI runs), deep (an hour: HYPOTHESIS_PROFILE=deep)."""
 import os
 
 from hypothesis import HealthCheck, settings
 
-common = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}   # shared machines are slow at times, and no test here is timed
+# Shared machines are slow at times, and no test here is timed.
+common = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("dev", max_examples=15, **common)
 settings.register_profile("ci", max_examples=40, derandomize=True, **common)
 settings.register_profile("deep", max_examples=3000, **common)

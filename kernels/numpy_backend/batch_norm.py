@@ -1,4 +1,7 @@
-"""Batch normalisation: y = gamma * (x - mean) / sqrt(var + eps) + beta, one mean and variance a channel. x (N, C, H, W), gamma, beta (C)."""
+"""Batch normalisation: y = gamma * (x - mean) / sqrt(var + eps) + beta, with one mean and variance a channel.
+
+Shapes: x (N, C, H, W); gamma, beta, mean, var (C).
+"""
 from __future__ import annotations
 
 from typing import Any
@@ -15,7 +18,7 @@ def batch_norm_statistics(x: Any) -> tuple[Any, Any]:
 
 
 def batch_norm(x: Any, gamma: Any, beta: Any, mean: Any, var: Any, eps: float) -> Any:
-    """y = (x - mean) * scale + beta with scale = gamma / sqrt(var + eps), channel by channel; gamma and beta may be None (1 and 0)."""
+    """y = (x - mean) * scale + beta with scale = gamma / sqrt(var + eps), by channel; gamma and beta may be None (1 and 0)."""
     scale = _inverse_std(var, eps) if gamma is None else gamma * _inverse_std(var, eps)
     y = (x - _channel(mean)) * _channel(scale)
     return y if beta is None else y + _channel(beta)
@@ -26,8 +29,8 @@ def batch_norm_grad(dy: Any, x: Any, gamma: Any, mean: Any, var: Any, eps: float
 
         dbeta  = sum of dy
         dgamma = sum of dy * x_hat
-        dx     = gamma / sqrt(var + eps) * dy                                              (mean and var were given: running statistics)
-        dx     = gamma / sqrt(var + eps) * (dy - dbeta / M - x_hat * dgamma / M)           (they were computed from x itself)
+        dx     = gamma / sqrt(var + eps) * dy                                         (running statistics were given)
+        dx     = gamma / sqrt(var + eps) * (dy - dbeta / M - x_hat * dgamma / M)      (mean and var come from x itself)
 
     The two subtracted terms are what dy did to the batch's mean and variance (Ioffe and Szegedy, 2015).
     """

@@ -1,7 +1,9 @@
 """Convolution as a matrix product over patches, and its two gradients.
 
-The columns of im2col are KH*KW times as large as the image, so they are made for a block of images at a time, small enough to stay in
-the cache until the product has used them. Shapes: x (N, C, H, W), w (F, C/G, KH, KW), y (N, F, OH, OW); CKK = C/G*KH*KW, P = OH*OW.
+The columns of im2col are KH*KW times as large as the image, so they are made for a block of images at a time, small enough to
+stay in the cache until the product has used them.
+
+Shapes: x (N, C, H, W), w (F, C/G, KH, KW), y (N, F, OH, OW); CKK = C/G*KH*KW, P = OH*OW.
 """
 from __future__ import annotations
 

@@ -6,14 +6,16 @@ from typing import Any
 import numpy as np
 
 
-def sgd_step(p: Any, g: Any, velocity: Any, lr: float, momentum: float, dampening: float, weight_decay: float, nesterov: bool) -> None:
+def sgd_step(p: Any, g: Any, velocity: Any, lr: float, momentum: float, dampening: float, weight_decay: float,
+             nesterov: bool) -> None:
     """Stochastic gradient descent, torch's convention (the learning rate is outside the velocity).
 
         g <- g + weight_decay * p
         v <- momentum * v + (1 - dampening) * g
         p <- p - lr * (g + momentum * v  if nesterov  else  v)
 
-    velocity None means plain SGD, p <- p - lr * g. On its first step torch starts from v = g, undamped: pass v = 0 and dampening 0 then.
+    velocity None means plain SGD, p <- p - lr * g. On its first step torch starts from v = g, undamped: pass v = 0 and
+    dampening 0 then.
     """
     if weight_decay:
         g = g + weight_decay * p

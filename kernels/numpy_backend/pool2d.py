@@ -12,14 +12,14 @@ from minicnn.kernels.window import Window2d
 def max_pool2d(x: Any, window: Window2d) -> tuple[Any, Any]:
     """y = the largest value under each window; argmax = its flat index h*W + w in the input plane, as torch numbers it.
 
-    The first maximum in row-major order wins, NaN wins over numbers; the padding is -inf and never wins: a window that sees nothing
-    else gives -inf and argmax -1. Fast because each of the KH*KW steps compares whole strided slices.
+    The first maximum in row-major order wins, NaN wins over numbers; the padding is -inf and never wins: a window that sees
+    nothing else gives -inf and argmax -1. Fast because each of the KH*KW steps compares whole strided slices.
 
     >>> max_pool2d(np.arange(16.).reshape(1, 1, 4, 4), Window2d(kernel=(2, 2), stride=(2, 2)))[0][0, 0]
     array([[ 5.,  7.],
            [13., 15.]])
     """
-    H, W = size = x.shape[2:]
+    size = x.shape[2:]
     output, (KH, KW) = window.output_size(size), window.kernel
     padded, index = window.pad(x, -np.inf), _plane_index(x, window, size)
     y = np.full_like(x, -np.inf, shape=(*x.shape[:2], *output), order="C")
@@ -38,7 +38,8 @@ def max_pool2d(x: Any, window: Window2d) -> tuple[Any, Any]:
 def max_pool2d_grad(dy: Any, argmax: Any, input_shape: tuple[int, ...], window: Window2d) -> Any:
     """dx: each window hands its dy to its winner, and a pixel that won several windows adds them up.
 
-    Gathers instead of scattering: at each kernel offset, the windows whose winner sits at that offset. Shapes: dy (N, C, OH, OW) -> (N, C, H, W).
+    Gathers instead of scattering: at each kernel offset, the windows whose winner sits at that offset.
+    Shapes: dy (N, C, OH, OW) -> (N, C, H, W).
     """
     output, (KH, KW), size = dy.shape[2:], window.kernel, input_shape[2:]
     index = _plane_index(dy, window, size)
@@ -46,7 +47,7 @@ def max_pool2d_grad(dy: Any, argmax: Any, input_shape: tuple[int, ...], window: 
     for kh in range(KH):
         for kw in range(KW):
             taps = window.taps(kh, kw, output)
-            padded[taps] += np.where(argmax == index[taps], dy, 0)     # not dy * mask: an infinite dy must not turn losers into NaN
+            padded[taps] += np.where(argmax == index[taps], dy, 0)     # dy * mask would make NaN of 0 * inf
     return window.crop(padded, size)
 
 
@@ -92,7 +93,7 @@ def _first_inside(window: Window2d, size: Sequence[int], axis: int) -> np.ndarra
     """(O,): on one axis, the coordinate of the first tap i*s + j*d - p0 of window i that lies in 0..n-1, or -1."""
     s, d, k, p0 = window.stride[axis], window.dilation[axis], window.kernel[axis], window.padding[2 * axis]
     start = np.arange(window.output_size(size)[axis]) * s - p0
-    j = np.maximum(0, -(start // d))                                   # ceil(-start / d): the taps that fall in the padding before
+    j = np.maximum(0, -(start // d))                                   # ceil(-start / d): the taps in the padding before it
     position = start + j * d
     return np.where((j < k) & (position < size[axis]), position, -1)
 

@@ -16,7 +16,8 @@ def conv2d(x: Any, w: Any, b: Any, window: Window2d, groups: int = 1) -> Any:
 
         y = b + sum over kh, kw of w[:, :, kh, kw] @ (x seen through that offset)        (F/G, C/G) @ (C/G, P) -> (F/G, P)
 
-    Fast because each of the KH*KW steps is a whole-array operation; slower than im2col because it adds y up KH*KW times in memory.
+    Fast because each of the KH*KW steps is a whole-array operation; slower than im2col because y passes through memory KH*KW
+    times.
     """
     N, F, (OH, OW) = len(x), len(w), window.output_size(x.shape[2:])
     padded, (KH, KW) = window.pad(x), window.kernel

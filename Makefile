@@ -1,0 +1,39 @@
+# make train: a virtual environment, minicnn in it, and a small CNN trained on the embedded digits.
+# make test:  the test extra, and all tests.      make lint: ruff and mypy.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+
+.PHONY: train test lint clean
+
+train: $(VENV)/installed
+	$(BIN)/minicnn train
+
+test: $(VENV)/installed-test
+	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
+
+# kernels/ is imported as minicnn.kernels: mypy, which reads files, is shown the tree as it is installed.
+lint: $(VENV)/installed-lint
+	$(BIN)/ruff check .
+	rm -rf build/types && mkdir -p build/types/minicnn
+	ln -s $(CURDIR)/minicnn/* $(CURDIR)/kernels build/types/minicnn/
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "minicnn needs Python 3.11 or newer; this is %d.%d (choose one: make PYTHON=python3.12)" % sys.version_info[:2])'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install -q -e '.[plots]'
+	touch $@
+
+$(VENV)/installed-test: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install -q -e '.[test]'
+	touch $@
+
+$(VENV)/installed-lint: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install -q -e '.[test,lint]'
+	touch $@
