@@ -16,7 +16,7 @@ test: $(VENV)/installed-test
 lint: $(VENV)/installed-lint
 	$(BIN)/ruff check .
 	rm -rf build/types && mkdir -p build/types/minicnn
-	ln -s $(CURDIR)/minicnn/* $(CURDIR)/kernels build/types/minicnn/
+	ln -s $(CURDIR)/minicnn/* $(CURDIR)/kernels $(CURDIR)/benchmarks build/types/minicnn/
 	$(BIN)/mypy
 
 clean:

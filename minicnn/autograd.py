@@ -14,6 +14,8 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
+import threading
+import weakref
 from collections.abc import Callable, Sequence
 from contextlib import ContextDecorator
 from typing import Any
@@ -23,7 +25,17 @@ import numpy as np
 from minicnn import tensor as _tensor
 from minicnn.tensor import Tensor
 
-_enabled = True
+class _Switch(threading.local):
+    """Whether operations are recorded: each thread's own, so that no_grad() in a background thread leaves training alone."""
+    on = True
+
+
+_recording = _Switch()
+
+
+def _quiet() -> np.errstate:
+    """1 / 0 is inf and 0 / 0 is NaN without a warning, as in torch."""
+    return np.errstate(divide="ignore", over="ignore", invalid="ignore")
 
 
 class Node:
@@ -33,7 +45,7 @@ class Node:
     def __init__(self, name: str, backward: Callable[..., Sequence[Any]], cache: Any, inputs: list[Node | Tensor | None], y: Any) -> None:
         self.name, self.backward, self.cache, self.inputs = name, backward, cache, inputs
         self.shape, self.dtype = y.shape, y.dtype
-        self.keep: Tensor | None = None                      # a tensor that asked for its gradient with retain_grad()
+        self.keep: weakref.ref[Tensor] | None = None         # a tensor that asked for its gradient with retain_grad()
 
     def gradients(self, dy: Any) -> Sequence[Any]:
         """The gradient of each input, given the gradient dy of the output."""
@@ -60,10 +72,11 @@ def record(forward: Callable[..., tuple[Any, Any]], backward: Callable[..., Sequ
     inputs: Tensors, arrays, numbers or None; only Tensors with requires_grad get a gradient. options: passed to forward as they are.
     A forward that returns several outputs, ((y, extra, ...), cache), has a gradient for y alone; the others become constant Tensors.
     """
-    y, cache = forward(*(t.data if isinstance(t, Tensor) else t for t in inputs), **options)
+    with _quiet():
+        y, cache = forward(*(t.data if isinstance(t, Tensor) else t for t in inputs), **options)
     y, *extras = y if isinstance(y, tuple) else (y,)
     out = Tensor(y)
-    if _enabled and any(isinstance(t, Tensor) and t.requires_grad for t in inputs):
+    if _recording.on and any(isinstance(t, Tensor) and t.requires_grad for t in inputs):
         edges = [(t.node or t) if isinstance(t, Tensor) and t.requires_grad else None for t in inputs]
         out.node = Node(forward.__name__.removesuffix("_forward"), backward, cache, edges, out.data)
     return (out, *(Tensor(e) for e in extras)) if extras else out
@@ -87,13 +100,20 @@ def backward(tensor: Tensor, gradient: Any = None, retain_graph: bool = False) -
     if tensor.node is None:
         _accumulate(tensor, dy)
         return
-    pending = {tensor.node: dy}
-    for node in _outputs_first(tensor.node):
+    with _quiet():
+        _run(tensor.node, dy, retain_graph)
+
+
+def _run(last: Node, dy: Any, retain_graph: bool) -> None:
+    """The chain rule over all nodes that led to `last`; what several nodes send to one input is added up in `pending`."""
+    pending = {last: dy}
+    for node in _outputs_first(last):
         dy = pending.pop(node, None)
         if dy is None:                                         # nothing that mattered used it
             continue
-        if node.keep is not None:
-            _accumulate(node.keep, dy)
+        kept = node.keep and node.keep()
+        if kept is not None:
+            _accumulate(kept, dy)
         for target, gradient in zip(node.inputs, node.gradients(dy), strict=True):
             if target is None or gradient is None:
                 continue
@@ -133,23 +153,8 @@ def _outputs_first(last: Node) -> list[Node]:
 
 
 def is_grad_enabled() -> bool:
-    """Whether operations are recorded at the moment."""
-    return _enabled
-
-
-class set_grad_enabled(ContextDecorator):
-    """Switch recording on or off: at once, and until the end of the block when used with `with`."""
-
-    def __init__(self, mode: bool) -> None:
-        global _enabled
-        self._before, _enabled = _enabled, bool(mode)
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *_: object) -> None:
-        global _enabled
-        _enabled = self._before
+    """Whether operations are recorded at the moment, in this thread."""
+    return _recording.on
 
 
 class no_grad(ContextDecorator):
@@ -160,18 +165,29 @@ class no_grad(ContextDecorator):
         self._before: list[bool] = []
 
     def __enter__(self) -> None:
-        global _enabled
-        self._before.append(_enabled)
-        _enabled = self._mode
+        self._before.append(_recording.on)
+        _recording.on = self._mode
 
     def __exit__(self, *_: object) -> None:
-        global _enabled
-        _enabled = self._before.pop()
+        _recording.on = self._before.pop()
 
 
 class enable_grad(no_grad):
     """`with enable_grad():` records again inside a no_grad block."""
     _mode = True
+
+
+class set_grad_enabled:
+    """Switch recording on or off: at once, and until the end of the block when used with `with`."""
+
+    def __init__(self, mode: bool) -> None:
+        self._before, _recording.on = _recording.on, bool(mode)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        _recording.on = self._before
 
 
 _tensor.autograd = sys.modules[__name__]

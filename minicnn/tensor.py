@@ -4,6 +4,8 @@ The methods are torch's, and each is one call of an operation in `minicnn.ops`, 
 """
 from __future__ import annotations
 
+import builtins
+import weakref
 from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -35,7 +37,7 @@ class Tensor:
     __array_priority__ = 100     # so that ndarray * Tensor becomes a Tensor
     __slots__ = ("__weakref__", "_requires_grad", "data", "grad", "node")
 
-    def __init__(self, data: Any, requires_grad: bool = False, dtype: Any = None) -> None:
+    def __init__(self, data: Any, requires_grad: builtins.bool = False, dtype: Any = None) -> None:
         if isinstance(data, Tensor):
             data = data.data
         if not hasattr(data, "dtype"):                          # Python numbers and lists of them
@@ -55,7 +57,7 @@ class Tensor:
     # What it is
 
     @property
-    def shape(self) -> tuple[int, ...]:
+    def shape(self) -> tuple[builtins.int, ...]:
         return tuple(self.data.shape)
 
     @property
@@ -63,7 +65,7 @@ class Tensor:
         return self.data.dtype
 
     @property
-    def ndim(self) -> int:
+    def ndim(self) -> builtins.int:
         return int(self.data.ndim)
 
     @property
@@ -71,19 +73,19 @@ class Tensor:
         return self.permute(*range(self.ndim)[::-1])
 
     @property
-    def is_leaf(self) -> bool:
+    def is_leaf(self) -> builtins.bool:
         """True when no recorded operation made it."""
         return self.node is None
 
     @property
-    def requires_grad(self) -> bool:
+    def requires_grad(self) -> builtins.bool:
         return self.node is not None or self._requires_grad
 
     @requires_grad.setter
-    def requires_grad(self, value: bool) -> None:
+    def requires_grad(self, value: builtins.bool) -> None:
         self.requires_grad_(value)
 
-    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+    def requires_grad_(self, requires_grad: builtins.bool = True) -> Tensor:
         """Ask for a gradient, or no longer, and return self."""
         if requires_grad and self.data.dtype.kind != "f":
             raise RuntimeError(f"only floating-point tensors can require gradients, this one is {self.dtype}")
@@ -92,25 +94,29 @@ class Tensor:
         self._requires_grad = bool(requires_grad)
         return self
 
-    def size(self, dim: int | None = None) -> Any:
+    @property
+    def device(self) -> str:
+        return "cpu"
+
+    def size(self, dim: builtins.int | None = None) -> Any:
         return self.shape if dim is None else self.shape[dim]
 
-    def dim(self) -> int:
+    def dim(self) -> builtins.int:
         return self.ndim
 
-    def numel(self) -> int:
+    def numel(self) -> builtins.int:
         return int(self.data.size)
 
-    def nelement(self) -> int:
+    def nelement(self) -> builtins.int:
         return self.numel()
 
-    def is_floating_point(self) -> bool:
+    def is_floating_point(self) -> builtins.bool:
         return bool(self.data.dtype.kind == "f")
 
-    def is_contiguous(self) -> bool:
+    def is_contiguous(self) -> builtins.bool:
         return bool(self.data.flags.c_contiguous)
 
-    def __len__(self) -> int:
+    def __len__(self) -> builtins.int:
         if self.ndim == 0:
             raise TypeError("len() of a 0-d tensor")
         return self.shape[0]
@@ -150,7 +156,9 @@ class Tensor:
             raise RuntimeError("numpy() on a tensor that requires grad would lose its gradient: use detach().numpy()")
         return np.asarray(self.data)
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+    def __array__(self, dtype: Any = None, copy: builtins.bool | None = None) -> np.ndarray:
+        if self.requires_grad:
+            raise RuntimeError("an array of a tensor that requires grad would lose its gradient: use detach()")
         return np.array(self.data, dtype=dtype, copy=copy)
 
     def __dlpack__(self, **options: Any) -> Any:
@@ -161,18 +169,18 @@ class Tensor:
     def __dlpack_device__(self) -> Any:
         return self.data.__dlpack_device__()
 
-    def __float__(self) -> float:
+    def __float__(self) -> builtins.float:
         return float(self.item())
 
-    def __int__(self) -> int:
+    def __int__(self) -> builtins.int:
         return int(self.item())
 
-    def __index__(self) -> int:
+    def __index__(self) -> builtins.int:
         if self.data.dtype.kind not in "iu":
             raise TypeError(f"only integer tensors of a single value can be an index, this one is {self.dtype}")
         return int(self.item())
 
-    def __bool__(self) -> bool:
+    def __bool__(self) -> builtins.bool:
         if self.data.size != 1:
             raise RuntimeError(f"a tensor of shape {self.shape} is neither true nor false: use .any() or .all()")
         return bool(self.data.item())
@@ -182,7 +190,7 @@ class Tensor:
 
     # The tape
 
-    def backward(self, gradient: Any = None, retain_graph: bool = False) -> None:
+    def backward(self, gradient: Any = None, retain_graph: builtins.bool = False) -> None:
         """Add the gradient of this tensor to the .grad of every leaf it was computed from: see `minicnn.autograd.backward`."""
         autograd.backward(self, gradient, retain_graph)
 
@@ -193,7 +201,7 @@ class Tensor:
     def retain_grad(self) -> Tensor:
         """Keep the gradient of this intermediate result in .grad too."""
         if self.node is not None:
-            self.node.keep = self
+            self.node.keep = weakref.ref(self)
         return self
 
     @property
@@ -206,8 +214,12 @@ class Tensor:
     # Types and devices
 
     def to(self, dtype: Any) -> Tensor:
-        """The values in another dtype; recorded when both are floating point. (`to("cpu")` is self.)"""
-        return self if isinstance(dtype, str) and dtype == "cpu" else ops.cast(self, dtype)
+        """The values in another dtype; recorded when both are floating point. `to("cpu")` is self."""
+        if isinstance(dtype, str) and dtype.split(":")[0] in ("cpu", "cuda"):
+            if dtype != "cpu":
+                raise ValueError(f"to: no device {dtype!r}; tensors live on 'cpu'")
+            return self
+        return ops.cast(self, dtype)
 
     def type(self, dtype: Any) -> Tensor:
         return ops.cast(self, dtype)
@@ -243,83 +255,115 @@ class Tensor:
     def __rmul__(self, other: Any) -> Tensor: return ops.mul(other, self)
     def __truediv__(self, other: Any) -> Tensor: return ops.div(self, other)
     def __rtruediv__(self, other: Any) -> Tensor: return ops.div(other, self)
+    def __floordiv__(self, other: Any) -> Tensor: return ops.floor_divide(self, other)
+    def __mod__(self, other: Any) -> Tensor: return ops.remainder(self, other)
     def __pow__(self, other: Any) -> Tensor: return ops.pow(self, other)
     def __rpow__(self, other: Any) -> Tensor: return ops.pow(other, self)
     def __matmul__(self, other: Any) -> Tensor: return ops.matmul(self, other)
     def __rmatmul__(self, other: Any) -> Tensor: return ops.matmul(other, self)
     def __neg__(self) -> Tensor: return ops.neg(self)
     def __abs__(self) -> Tensor: return ops.abs(self)
-    def add(self, other: Any) -> Tensor: return ops.add(self, other)
-    def sub(self, other: Any) -> Tensor: return ops.sub(self, other)
+    def add(self, other: Any, *, alpha: Any = 1) -> Tensor: return ops.add(self, other, alpha=alpha)
+    def sub(self, other: Any, *, alpha: Any = 1) -> Tensor: return ops.sub(self, other, alpha=alpha)
     def mul(self, other: Any) -> Tensor: return ops.mul(self, other)
     def div(self, other: Any) -> Tensor: return ops.div(self, other)
     def pow(self, exponent: Any) -> Tensor: return ops.pow(self, exponent)
     def matmul(self, other: Any) -> Tensor: return ops.matmul(self, other)
+    def mm(self, other: Any) -> Tensor: return ops.matmul(self, other)
     def maximum(self, other: Any) -> Tensor: return ops.maximum(self, other)
     def minimum(self, other: Any) -> Tensor: return ops.minimum(self, other)
 
-    # In place: `p -= lr * p.grad` inside no_grad() changes the array; outside, the tensor takes over the recorded result
+    # In place: `p -= lr * p.grad` inside no_grad() changes the array; outside, a tensor on the tape takes over the recorded result, and its
+    # old value stays what it was for whoever used it before. (Not seen by the tape: views of one array. Change the base, then take the view.)
 
     def __iadd__(self, other: Any) -> Tensor: return self._become(ops.add(self, other))
     def __isub__(self, other: Any) -> Tensor: return self._become(ops.sub(self, other))
     def __imul__(self, other: Any) -> Tensor: return self._become(ops.mul(self, other))
     def __itruediv__(self, other: Any) -> Tensor: return self._become(ops.div(self, other))
-    def add_(self, other: Any, alpha: Any = 1) -> Tensor: return self._become(ops.add(self, other if alpha == 1 else ops.mul(other, alpha)))
-    def sub_(self, other: Any, alpha: Any = 1) -> Tensor: return self._become(ops.sub(self, other if alpha == 1 else ops.mul(other, alpha)))
+    def __ipow__(self, other: Any) -> Tensor: return self._become(ops.pow(self, other))
+    def __setitem__(self, index: Any, value: Any) -> None:
+        if self._recorded(value):
+            self._become(ops.setitem(self, index, value))
+        else:
+            ops.assign(self.data, index, value.data if isinstance(value, Tensor) else value)
+
+    def add_(self, other: Any, *, alpha: Any = 1) -> Tensor: return self._become(ops.add(self, other, alpha=alpha))
+    def sub_(self, other: Any, *, alpha: Any = 1) -> Tensor: return self._become(ops.sub(self, other, alpha=alpha))
     def mul_(self, other: Any) -> Tensor: return self._become(ops.mul(self, other))
     def div_(self, other: Any) -> Tensor: return self._become(ops.div(self, other))
     def clamp_(self, min: Any = None, max: Any = None) -> Tensor: return self._become(ops.clamp(self, min, max))
-    def copy_(self, source: Any) -> Tensor: return self._become(ops.broadcast_to(ops.cast(source, self.dtype), self.shape))
-    def fill_(self, value: Any) -> Tensor: return self._become(ops.full(self.shape, value, dtype=self.dtype))
+    def copy_(self, source: Any) -> Tensor: return self._become(ops.expand(ops.cast(source, self.dtype), self.shape))
+    def fill_(self, value: Any) -> Tensor: return self._become(ops.full_like(self, value))
     def zero_(self) -> Tensor: return self.fill_(0)
+    def normal_(self, mean: Any = 0, std: Any = 1) -> Tensor: return self._become(ops.randn_like(self) * std + mean)
+    def uniform_(self, low: Any = 0, high: Any = 1) -> Tensor: return self._become(ops.rand_like(self) * (high - low) + low)
+
+    def _recorded(self, *others: Any) -> builtins.bool:
+        """Whether an operation on these is one for the tape."""
+        return autograd.is_grad_enabled() and (self.requires_grad or builtins.any(isinstance(t, Tensor) and t.requires_grad for t in others))
 
     def _become(self, result: Tensor) -> Tensor:
         """Take the value of `result`, and its place on the tape if it has one."""
         if result.shape != self.shape:
             raise RuntimeError(f"in-place operation: the result has shape {result.shape}, the tensor {self.shape}")
-        if result.node is not None or (self.requires_grad and autograd.is_grad_enabled()):
-            if self.is_leaf and self.requires_grad:
-                raise RuntimeError("a leaf tensor that requires grad cannot be changed in place: do it inside `with no_grad():`")
-            self.data, self.node = result.data.astype(self.dtype, copy=False), result.node
-        else:
+        if not np.can_cast(result.dtype, self.dtype, "same_kind"):
+            raise RuntimeError(f"in-place operation: the result is {result.dtype}, which does not fit into a tensor of {self.dtype}")
+        if not self._recorded(result):
             self.data[...] = result.data
+        elif self.is_leaf and self.requires_grad:
+            raise RuntimeError("a leaf tensor that requires grad cannot be changed in place: do it inside `with no_grad():`")
+        else:
+            self.data, self.node = result.data.astype(self.dtype, copy=False), result.node
         return self
-
-    def __setitem__(self, index: Any, value: Any) -> None:
-        if autograd.is_grad_enabled() and (self.requires_grad or (isinstance(value, Tensor) and value.requires_grad)):
-            raise RuntimeError("assigning to a part of a tensor is not recorded: do it inside `with no_grad():`, or build the tensor with where() or cat()")
-        self.data[ops.plain_index(index)] = value.data if isinstance(value, Tensor) else value
 
     # Comparison: boolean tensors, no gradient
 
-    def __eq__(self, other: Any) -> Tensor: return ops.compare(np.equal, self, other)  # type: ignore[override]  # elementwise, as in NumPy
-    def __ne__(self, other: Any) -> Tensor: return ops.compare(np.not_equal, self, other)  # type: ignore[override]
-    def __lt__(self, other: Any) -> Tensor: return ops.compare(np.less, self, other)
-    def __le__(self, other: Any) -> Tensor: return ops.compare(np.less_equal, self, other)
-    def __gt__(self, other: Any) -> Tensor: return ops.compare(np.greater, self, other)
-    def __ge__(self, other: Any) -> Tensor: return ops.compare(np.greater_equal, self, other)
+    def __eq__(self, other: Any) -> Any: return ops.eq(self, other) if _is_operand(other) else NotImplemented
+    def __ne__(self, other: Any) -> Any: return ops.ne(self, other) if _is_operand(other) else NotImplemented
+    def __lt__(self, other: Any) -> Tensor: return ops.lt(self, other)
+    def __le__(self, other: Any) -> Tensor: return ops.le(self, other)
+    def __gt__(self, other: Any) -> Tensor: return ops.gt(self, other)
+    def __ge__(self, other: Any) -> Tensor: return ops.ge(self, other)
     def __and__(self, other: Any) -> Tensor: return ops.compare(np.bitwise_and, self, other)
     def __or__(self, other: Any) -> Tensor: return ops.compare(np.bitwise_or, self, other)
+    def __xor__(self, other: Any) -> Tensor: return ops.compare(np.bitwise_xor, self, other)
     def __invert__(self) -> Tensor: return Tensor(~self.data)
     __hash__ = object.__hash__
-    def eq(self, other: Any) -> Tensor: return self == other
-    def isnan(self) -> Tensor: return Tensor(np.isnan(self.data))
-    def isfinite(self) -> Tensor: return Tensor(np.isfinite(self.data))
-    def any(self) -> Tensor: return Tensor(self.data.any())
-    def all(self) -> Tensor: return Tensor(self.data.all())
+    def eq(self, other: Any) -> Tensor: return ops.eq(self, other)
+    def ne(self, other: Any) -> Tensor: return ops.ne(self, other)
+    def lt(self, other: Any) -> Tensor: return ops.lt(self, other)
+    def le(self, other: Any) -> Tensor: return ops.le(self, other)
+    def gt(self, other: Any) -> Tensor: return ops.gt(self, other)
+    def ge(self, other: Any) -> Tensor: return ops.ge(self, other)
+    def isnan(self) -> Tensor: return ops.isnan(self)
+    def isinf(self) -> Tensor: return ops.isinf(self)
+    def isfinite(self) -> Tensor: return ops.isfinite(self)
+    def any(self, dim: Any = None, keepdim: Any = False) -> Tensor: return ops.any(self, dim, keepdim)
+    def all(self, dim: Any = None, keepdim: Any = False) -> Tensor: return ops.all(self, dim, keepdim)
+    def equal(self, other: Tensor) -> builtins.bool: return ops.equal(self, other)
+    def allclose(self, other: Tensor, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: Any = False) -> builtins.bool:
+        return ops.allclose(self, other, rtol, atol, equal_nan)
 
     # Elementwise functions
 
     def exp(self) -> Tensor: return ops.exp(self)
     def log(self) -> Tensor: return ops.log(self)
     def sqrt(self) -> Tensor: return ops.sqrt(self)
-    def square(self) -> Tensor: return ops.mul(self, self)
+    def square(self) -> Tensor: return ops.pow(self, 2)
+    def sin(self) -> Tensor: return ops.sin(self)
+    def cos(self) -> Tensor: return ops.cos(self)
+    def round(self) -> Tensor: return ops.round(self)
+    def floor(self) -> Tensor: return ops.floor(self)
+    def ceil(self) -> Tensor: return ops.ceil(self)
+    def sign(self) -> Tensor: return ops.sign(self)
+    def neg(self) -> Tensor: return ops.neg(self)
     def abs(self) -> Tensor: return ops.abs(self)
     def tanh(self) -> Tensor: return ops.tanh(self)
     def sigmoid(self) -> Tensor: return ops.sigmoid(self)
     def relu(self) -> Tensor: return ops.relu(self)
     def clamp(self, min: Any = None, max: Any = None) -> Tensor: return ops.clamp(self, min, max)
     def where(self, condition: Any, other: Any) -> Tensor: return ops.where(condition, self, other)
+    def masked_fill(self, mask: Any, value: Any) -> Tensor: return ops.where(mask, ops.cast(value, self.dtype), self)
     def softmax(self, dim: Any) -> Tensor: return ops.softmax(self, dim)
     def log_softmax(self, dim: Any) -> Tensor: return ops.log_softmax(self, dim)
 
@@ -351,9 +395,13 @@ class Tensor:
     def argmin(self, dim: Any = None, keepdim: Any = False, *, axis: Any = None, keepdims: Any = False) -> Tensor:
         return ops.argmin(self, dim if axis is None else axis, keepdim or keepdims)
 
+    def amax(self, dim: Axis = None, keepdim: Any = False) -> Tensor: return ops.amax(self, dim, keepdim)
+    def amin(self, dim: Axis = None, keepdim: Any = False) -> Tensor: return ops.amin(self, dim, keepdim)
+    def logsumexp(self, dim: Axis, keepdim: Any = False) -> Tensor: return ops.logsumexp(self, dim, keepdim)
+
     def norm(self) -> Tensor:
         """The Euclidean length of all values."""
-        return ops.sqrt(ops.sum(ops.mul(self, self)))
+        return ops.sqrt(ops.sum(ops.pow(self, 2)))
 
     # Shape
 
@@ -365,9 +413,18 @@ class Tensor:
     def t(self) -> Tensor: return self.T
     def squeeze(self, dim: Any = None) -> Tensor: return ops.squeeze(self, dim)
     def unsqueeze(self, dim: Any) -> Tensor: return ops.unsqueeze(self, dim)
+    def swapaxes(self, dim0: Any, dim1: Any) -> Tensor: return ops.transpose(self, dim0, dim1)
     def expand(self, *shape: Any) -> Tensor: return ops.expand(self, _unpack(shape))
+    def expand_as(self, other: Tensor) -> Tensor: return ops.expand(self, other.shape)
+    def view_as(self, other: Tensor) -> Tensor: return ops.reshape(self, other.shape)
     def flip(self, *dims: Any) -> Tensor: return ops.flip(self, _unpack(dims))
+    def split(self, split_size: Any, dim: Any = 0) -> tuple[Tensor, ...]: return ops.split(self, split_size, dim)
+    def chunk(self, chunks: Any, dim: Any = 0) -> tuple[Tensor, ...]: return ops.chunk(self, chunks, dim)
     def __getitem__(self, index: Any) -> Tensor: return ops.getitem(self, index)
+
+
+def _is_operand(x: Any) -> bool:
+    return hasattr(x, "dtype") or isinstance(x, bool | int | float)
 
 
 def _unpack(arguments: tuple[Any, ...]) -> tuple[Any, ...]:

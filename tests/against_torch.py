@@ -41,9 +41,12 @@ def close(ours: Operation, theirs: Operation, *arrays: np.ndarray, seed: int = 0
 
 def _both(ours: Operation, theirs: Operation, arrays: tuple[np.ndarray, ...], dtype: Any, seed: int, random: Callable[..., np.ndarray],
           check: Callable[[Any, Any, str], None]) -> None:
-    """Run both, forward and backward, and hand each pair of results to `check`. torch always runs in float64."""
+    """Run both, forward and backward, and hand each pair of results to `check`.
+
+    torch always runs in float64, on contiguous copies: with a channels-last weight its float64 conv2d has a wrong weight gradient (2.13.0).
+    """
     mine = [Tensor(a.astype(dtype, copy=False), requires_grad=True) if a.dtype.kind == "f" else Tensor(a) for a in arrays]
-    peer = [torch.tensor(a.astype(np.float64), requires_grad=True) if a.dtype.kind == "f" else torch.tensor(a) for a in arrays]
+    peer = [torch.tensor(a.astype(np.float64, order="C"), requires_grad=True) if a.dtype.kind == "f" else torch.tensor(a) for a in arrays]
     with unchanged(*(t.data for t in mine)):
         y, expected = ours(*mine), theirs(*peer)
         check(y, expected, "forward")

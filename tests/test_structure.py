@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent
 
 # Each layer may import itself and what stands after it; `tools` use the framework and nothing in it uses them.
 LAYERS = ["cli", "training", "models", "nn", "ops", "autograd", "tensor", "kernels"]
-TOOLS = {"data", "optim"}
+TOOLS = {"data", "optim", "benchmarks"}
 FOUNDATION = {"random"}     # the random stream: imports nothing of ours, everyone may import it
 
 
@@ -39,9 +39,9 @@ def imported(path: Path, package: str) -> set[str]:
 def files() -> list[tuple[str, Path]]:
     """(layer, file) for every source file below a layer."""
     found = []
-    for path in [*(ROOT / "minicnn").rglob("*.py"), *(ROOT / "kernels").rglob("*.py")]:
+    for path in (p for folder in ("minicnn", "kernels", "benchmarks") for p in (ROOT / folder).rglob("*.py")):
         parts = path.relative_to(ROOT).with_suffix("").parts
-        found.append(("kernels" if parts[0] == "kernels" else parts[1], path))
+        found.append((parts[1] if parts[0] == "minicnn" else parts[0], path))
     return [(layer, path) for layer, path in found if layer != "__init__"]
 
 
@@ -78,7 +78,7 @@ def test_every_package_folder_is_shipped() -> None:
     """setuptools is given the packages by name, so a new folder must be added there."""
     import tomllib
     listed = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
-    for name, top in (("minicnn", "minicnn"), ("kernels", "minicnn.kernels")):
+    for name, top in (("minicnn", "minicnn"), ("kernels", "minicnn.kernels"), ("benchmarks", "minicnn.benchmarks")):
         for init in (ROOT / name).rglob("__init__.py"):
             parts = init.parent.relative_to(ROOT / name).parts
             assert ".".join([top, *parts]) in listed

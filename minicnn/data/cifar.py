@@ -20,7 +20,7 @@ CHUNK = 1 << 20
 
 
 def read_cifar10(paths: dict[str, Path], records: int = RECORDS) -> tuple[np.ndarray, ...]:
-    """(train images, train labels, test images, test labels), uint8: (5*records, 3, 32, 32), (5*records,) and the test's `records`.
+    """(train images, train labels, test images, test labels), uint8 (N, 3, 32, 32) and (N,): N = 5*records, then N = records.
 
     paths: {"cifar-10-binary.tar.gz": archive}, read member by member and never unpacked, or {"data_batch_1.bin": path, ...}.
 

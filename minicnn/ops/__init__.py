@@ -3,10 +3,44 @@
 import sys
 
 from minicnn import tensor as _tensor
+from minicnn.ops.arithmetic import add, div, floor_divide, mul, neg, pow, remainder, sub
+from minicnn.ops.matmul import matmul
+from minicnn.ops.elementwise import abs, cos, exp, log, sigmoid, sin, sqrt, tanh
+from minicnn.ops.steps import ceil, floor, round, sign
+from minicnn.ops.selection import clamp, maximum, minimum, where
+from minicnn.ops.cast import cast, clone
+from minicnn.ops.comparison import all, allclose, any, compare, eq, equal, ge, gt, isfinite, isinf, isnan, le, lt, ne
+from minicnn.ops.reduce import logsumexp, mean, std, sum, var
+from minicnn.ops.extremes import amax, amin, argmax, argmin, max, min
+from minicnn.ops.shape import broadcast_to, expand, flatten, flip, permute, reshape, squeeze, transpose, unsqueeze
+from minicnn.ops.indexing import assign, getitem, plain_index, setitem
+from minicnn.ops.joining import cat, chunk, split, stack
+from minicnn.ops.creation import (
+    arange, as_tensor, empty, empty_like, eye, from_dlpack, from_numpy, full, full_like, linspace, ones, ones_like, tensor, zeros, zeros_like,
+)
+from minicnn.ops.random import rand, rand_like, randint, randn, randn_like, randperm
 from minicnn.ops.conv2d import conv2d
+from minicnn.ops.linear import linear
+from minicnn.ops.relu import relu
+from minicnn.ops.activation import elu, gelu, hardswish, leaky_relu, logsigmoid, silu
+from minicnn.ops.max_pool2d import max_pool2d
+from minicnn.ops.avg_pool2d import avg_pool2d
+from minicnn.ops.batch_norm import batch_norm
+from minicnn.ops.dropout import dropout, dropout2d
+from minicnn.ops.softmax import log_softmax, softmax
+from minicnn.ops.cross_entropy import cross_entropy
 
 __all__ = [
-    "conv2d",
+    "add", "div", "floor_divide", "mul", "neg", "pow", "remainder", "sub", "matmul", "abs", "cos", "exp", "log", "sigmoid", "sin", "sqrt",
+    "tanh", "ceil", "floor", "round", "sign", "clamp", "maximum", "minimum", "where", "cast", "clone", "all", "allclose",
+    "any", "compare", "eq", "equal", "ge", "gt", "isfinite", "isinf", "isnan", "le", "lt", "ne", "logsumexp", "mean", "std",
+    "sum", "var", "amax", "amin", "argmax", "argmin", "max", "min", "broadcast_to", "expand", "flatten", "flip", "permute",
+    "reshape", "squeeze", "transpose", "unsqueeze", "assign", "getitem", "plain_index", "setitem", "cat", "chunk", "split",
+    "stack", "arange", "as_tensor", "empty", "empty_like", "eye", "from_dlpack", "from_numpy", "full", "full_like",
+    "linspace", "ones", "ones_like", "tensor", "zeros", "zeros_like", "rand", "rand_like", "randint", "randn", "randn_like",
+    "randperm",
+    "conv2d", "linear", "relu", "elu", "gelu", "hardswish", "leaky_relu", "logsigmoid", "silu", "max_pool2d", "avg_pool2d", "batch_norm",
+    "dropout", "dropout2d", "log_softmax", "softmax", "cross_entropy",
 ]
 
 _tensor.ops = sys.modules[__name__]

@@ -56,10 +56,7 @@ def serve(files: dict[str, bytes]) -> Iterator[Server]:
 
 
 def whole(request: Handler, body: bytes, start: int) -> None:
-    if start:
-        request.reply(206, body[start:], Content_Length=str(len(body) - start), Content_Range=f"bytes {start}-{len(body) - 1}/{len(body)}")
-    else:
-        request.reply(200, body, Content_Length=str(len(body)))
+    cut_after(len(body))(request, body, start)
 
 
 def no_range(request: Handler, body: bytes, start: int) -> None:

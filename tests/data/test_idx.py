@@ -12,6 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 from minicnn.data.idx import CHUNK, read_idx, to_idx
 from tests.compare import assert_equal
+from tests.data.errors import says
 
 IMAGES = np.arange(60, dtype=np.uint8).reshape(3, 4, 5)
 PLAIN, ZIPPED = to_idx(IMAGES), gzip.compress(to_idx(IMAGES), mtime=0)
@@ -63,14 +64,16 @@ def test_damaged_gzip(path, place, flips):
 def _an_array_or_a_value_error(path, data, size):
     """A flipped bit may leave a valid file (uint8 read as int8), but it must not end in another error or cost memory."""
     path.write_bytes(data)
+    message = None
     tracemalloc.start()
     try:
         assert read_idx(path).nbytes == IMAGES.nbytes
     except ValueError as error:
-        assert str(error).startswith(f"{path}: ")
+        message = str(error)
     finally:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
+    assert message is None or message.startswith(f"{path}: ")
     assert peak < size + 2 * CHUNK
 
 
@@ -88,15 +91,13 @@ def _an_array_or_a_value_error(path, data, size):
     (gzip.compress(PLAIN[:-1]), "the header announces 3 x 4 x 5 uint8 = 60 bytes, found 59: the file is truncated"),
 ], ids=range(9))
 def test_message(path, data, message):
-    with pytest.raises(ValueError, match="") as error:
+    with says(ValueError, f"{path}: {message}"):
         read(path, data)
-    assert str(error.value) == f"{path}: {message}"
 
 
 def test_number_of_axes(path):
-    with pytest.raises(ValueError, match="") as error:
+    with says(ValueError, f"{path}: expected 1 axes, found 3: shape (3, 4, 5)"):
         read(path, PLAIN, axes=1)
-    assert str(error.value) == f"{path}: expected 1 axes, found 3: shape (3, 4, 5)"
 
 
 @pytest.mark.parametrize(("array", "error", "message"), [
@@ -105,6 +106,5 @@ def test_number_of_axes(path):
     (np.zeros((2, 0), np.uint8), ValueError, "to_idx: shape (2, 0) must have 1 to 4 axes, none of them empty"),
 ])
 def test_what_does_not_fit(array, error, message):
-    with pytest.raises(error) as caught:
+    with says(error, message):
         to_idx(array)
-    assert str(caught.value) == message

@@ -23,10 +23,11 @@ def arrays(g: Geometry, random=integers, dtype=np.float32) -> tuple[np.ndarray, 
     return x, w, b, dy
 
 
+# torch gets contiguous copies: for float64 weights in channels-last order its weight gradient is wrong (seen in 2.13.0).
 @given(conv_geometries(symmetric=True))
 def test_the_loops_equal_torch(g: Geometry) -> None:
     x, w, b, dy = arrays(g)
-    tx, tw, tb = (torch.tensor(a.astype(np.float64), requires_grad=True) for a in (x, w, b))
+    tx, tw, tb = (torch.tensor(a.astype(np.float64, order="C"), requires_grad=True) for a in (x, w, b))
     padding = g.window.padding[0], g.window.padding[2]
     y = torch.nn.functional.conv2d(tx, tw, tb, g.window.stride, padding, g.window.dilation, g.groups)
     y.backward(torch.tensor(dy.astype(np.float64)))

@@ -1,0 +1,79 @@
+"""Batch normalisation on Tensors: every channel gets mean 0 and variance 1, then a learnt scale and shift."""
+from __future__ import annotations
+
+from typing import Any
+
+from minicnn import kernels
+from minicnn.autograd import no_grad, record
+from minicnn.ops.checks import floating
+from minicnn.tensor import Tensor
+
+
+def batch_norm_forward(x: Any, gamma: Any, beta: Any, mean: Any = None, var: Any = None, eps: float = 1e-5) -> tuple[Any, Any]:
+    """y = (x - mean) / sqrt(var + eps) * gamma + beta, channel by channel; gamma and beta may be None (1 and 0).
+
+    mean, var: (C), given (running statistics), or None: computed from x, the variance with divisor N*H*W.
+    Shapes: x (N, C, ...), gamma, beta (C). Returns (y, mean, var) and the cache.
+    """
+    k, planes = kernels.of(x), _planes(x)
+    of_batch = mean is None
+    if of_batch:
+        mean, var = k.batch_norm_statistics(planes)
+    y = k.batch_norm(planes, gamma, beta, mean, var, eps).reshape(x.shape)
+    return (y, mean, var), (k, x, gamma, mean, var, eps, of_batch, beta is not None)
+
+
+def batch_norm_backward(dy: Any, cache: Any) -> tuple[Any, Any, Any]:
+    """With x_hat = (x - mean) / sqrt(var + eps) and M values a channel: dbeta = sum of dy, dgamma = sum of dy * x_hat, and
+
+        dx = gamma / sqrt(var + eps) * (dy - dbeta / M - x_hat * dgamma / M)         statistics of this batch: they depend on x too
+        dx = gamma / sqrt(var + eps) * dy                                            given statistics: constants
+    """
+    k, x, gamma, mean, var, eps, of_batch, has_beta = cache
+    dx, dgamma, dbeta = k.batch_norm_grad(_planes(dy), _planes(x), gamma, mean, var, eps, of_batch)
+    return dx.reshape(x.shape), None if gamma is None else dgamma, dbeta if has_beta else None
+
+
+def _planes(x: Any) -> Any:
+    """(N, C), (N, C, L), ... -> (N, C, L, 1), which the kernels take; (N, C, H, W) as it is."""
+    return x if x.ndim == 4 else x.reshape(*x.shape[:2], -1, 1)
+
+
+def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor | None, weight: Tensor | None = None,
+               bias: Tensor | None = None, training: bool = False, momentum: float = 0.1, eps: float = 1e-5) -> Tensor:
+    """Normalise every channel over the batch and all positions (Ioffe and Szegedy, 2015).
+
+        y = (x - mean) / sqrt(var + eps) * weight + bias
+
+    training: mean and variance (biased: divisor M) of this batch; the running ones move towards them *in place*, the variance unbiased:
+        running <- (1 - momentum) * running + momentum * (mean, or var * M / (M - 1))        M values a channel
+    otherwise: the running ones.
+
+    Shapes: x (N, C), (N, C, L) or (N, C, H, W), all others (C) or None -> that of x.
+
+    Raises TypeError for integer input or mixed dtypes, ValueError for shapes that do not fit, for a single value a channel when
+    training, and for missing running statistics when not.
+    """
+    floating("batch_norm", x=input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
+    if input.ndim < 2:
+        raise ValueError(f"batch_norm: x must be (N, C), (N, C, L) or (N, C, H, W), got shape {input.shape}")
+    C = input.shape[1]
+    for name, t in {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}.items():
+        if t is not None and t.shape != (C,):
+            raise ValueError(f"batch_norm: x has {C} channels (shape {input.shape}), so {name} must be ({C},), got {t.shape}")
+    if not training:
+        if running_mean is None or running_var is None:
+            raise ValueError("batch_norm: without training it needs running_mean and running_var; got None")
+        statistics = {"mean": running_mean.data.copy(), "var": running_var.data.copy()}     # copies: later batches move the originals
+        return record(batch_norm_forward, batch_norm_backward, input, weight, bias, eps=eps, **statistics)[0]
+    M = input.numel() // max(C, 1)
+    if M < 2:
+        raise ValueError(f"batch_norm: expected more than 1 value per channel when training, got {M} (shape {input.shape}); "
+                         "use a larger batch, or eval()")
+    y, mean, var = record(batch_norm_forward, batch_norm_backward, input, weight, bias, eps=eps)
+    with no_grad():
+        for running, now in ((running_mean, mean), (running_var, var * (M / (M - 1)))):
+            if running is not None:
+                running *= 1 - momentum
+                running += now * momentum
+    return y

@@ -1,0 +1,56 @@
+"""Random tensors, all from the one stream that `minicnn.manual_seed` starts."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minicnn.ops.creation import Size, unpack_size
+from minicnn.random import generator
+from minicnn.tensor import DEFAULT_DTYPE, Tensor
+
+
+def uniform_array(shape: tuple[int, ...], dtype: Any = None) -> np.ndarray:
+    """Numbers in [0, 1), drawn in float32 or float64."""
+    dtype = np.dtype(dtype or DEFAULT_DTYPE)
+    return generator().random(shape, np.float64 if dtype == np.float64 else np.float32).astype(dtype, copy=False)
+
+
+def normal_array(shape: tuple[int, ...], dtype: Any = None) -> np.ndarray:
+    """Normally distributed numbers, mean 0, variance 1, drawn in float32 or float64."""
+    dtype = np.dtype(dtype or DEFAULT_DTYPE)
+    return generator().standard_normal(shape, np.float64 if dtype == np.float64 else np.float32).astype(dtype, copy=False)
+
+
+def rand(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """Uniform numbers in [0, 1)."""
+    return Tensor(uniform_array(unpack_size("rand", size), dtype), requires_grad)
+
+
+def randn(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """Normally distributed numbers, mean 0, variance 1."""
+    return Tensor(normal_array(unpack_size("randn", size), dtype), requires_grad)
+
+
+def rand_like(x: Tensor, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """Uniform numbers in [0, 1), in the shape and dtype of x."""
+    return Tensor(uniform_array(x.shape, dtype or x.dtype), requires_grad)
+
+
+def randn_like(x: Tensor, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """Normally distributed numbers in the shape and dtype of x."""
+    return Tensor(normal_array(x.shape, dtype or x.dtype), requires_grad)
+
+
+def randint(low: int, high: Any = None, size: Size | None = None, *, dtype: Any = np.int64, requires_grad: bool = False) -> Tensor:
+    """Integers in low..high-1; randint(high, size) counts from 0."""
+    if size is None:
+        low, high, size = 0, low, high
+    if low >= high:
+        raise ValueError(f"randint: there is no integer in {low}..{high - 1}: high must be above low")
+    return Tensor(generator().integers(low, high, unpack_size("randint", (size,))).astype(dtype, copy=False), requires_grad)
+
+
+def randperm(n: int) -> Tensor:
+    """The numbers 0..n-1 in random order (int64)."""
+    return Tensor(generator().permutation(n))

@@ -1,0 +1,49 @@
+"""The ladder's benchmark: its counts against the reference's own loop, its refusal to time a wrong result, and fair turns."""
+import numpy as np
+import pytest
+
+from minicnn import kernels
+from minicnn.benchmarks import ladder
+from minicnn.benchmarks.timing import interleaved
+from minicnn.kernels import reference
+
+SMALL = ladder.Layer(N=1, C=2, H=4, W=5, F=3, K=3)
+
+
+def test_every_rung_is_measured_under_its_label() -> None:
+    rows = {row.name: row for row in ladder.measure(SMALL, peers=False, seconds=0.01)}
+    assert {name: row.label for name, row in rows.items()} == {rung.name: rung.label for rung in kernels.LADDER}
+    for row in rows.values():
+        assert row.seconds > 0
+        assert row.gmacs == pytest.approx(SMALL.macs / row.seconds / 1e9)
+    assert min(row.gain for row in rows.values()) == 1
+
+
+def test_loops_are_left_out_where_they_would_not_finish() -> None:
+    large = ladder.Layer(N=2, C=32, H=32, W=32, F=32, K=3)
+    assert large.macs > ladder.LOOPS_LIMIT
+    assert "loops" not in [row.name for row in ladder.measure(large, peers=False, seconds=0.01)]
+
+
+def test_a_wrong_result_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing_but_nan(x: np.ndarray, *_: object) -> np.ndarray:
+        """A wrong rung."""
+        return np.full((1, 3, 4, 5), np.nan, np.float32)
+
+    monkeypatch.setattr(reference, "conv2d", nothing_but_nan)
+    with pytest.raises(RuntimeError, match=r"^shift-and-add and loops disagree on batch 1, 2 -> 3 channels, 4x5, 3x3: no times are given$"):
+        ladder.measure(SMALL, peers=False, seconds=0.01)
+
+
+def test_macs_and_bytes_are_those_of_the_arrays() -> None:
+    x, w = SMALL.arrays()
+    y = reference.conv2d(x, w, None, SMALL.window, 1)
+    assert SMALL.macs == y.size * w[0].size
+    assert SMALL.bytes == {"x": x.nbytes, "w": w.nbytes, "y": y.nbytes, "cols": reference.im2col(x, SMALL.window).nbytes}
+
+
+def test_contestants_take_turns() -> None:
+    order: list[str] = []
+    times = interleaved({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, most=4)
+    assert order == ["a", "b"] * 5                             # one round to warm up, four measured
+    assert {name: len(t) for name, t in times.items()} == {"a": 4, "b": 4}
