@@ -10,6 +10,7 @@ LADDER is the one registry of the ways to compute a convolution, from nested loo
 """
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import os
@@ -49,6 +50,7 @@ LADDER = (
 )
 
 
+@functools.cache    # asked at every operation, and finding a package reads the disk
 def _numba_missing() -> str | None:
     return None if importlib.util.find_spec("numba") else "the package numba is not installed: pip install numba"
 

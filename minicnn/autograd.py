@@ -7,12 +7,12 @@ An operation is a pair of plain functions on arrays, and one line that puts the 
 
     def conv2d(x, weight, ...): return record(conv2d_forward, conv2d_backward, x, weight, ..., window=window)
 
-Everything backward needs is in `cache`. The tape itself knows no mathematics but one rule: what is used twice gets the sum of its gradients.
+Everything backward needs is in `cache`. The tape itself knows no mathematics but one rule: what is used twice gets the sum of its
+gradients.
 """
 from __future__ import annotations
 
 import functools
-import inspect
 import sys
 import threading
 import weakref
@@ -24,6 +24,7 @@ import numpy as np
 
 from minicnn import tensor as _tensor
 from minicnn.tensor import Tensor
+
 
 class _Switch(threading.local):
     """Whether operations are recorded: each thread's own, so that no_grad() in a background thread leaves training alone."""
@@ -63,7 +64,8 @@ _FREED = object()
 @functools.cache
 def _takes_needs(backward: Callable[..., Any]) -> bool:
     """Whether a backward function has a parameter `needs`: which of its gradients are wanted, so that it can leave out the others."""
-    return "needs" in inspect.signature(backward).parameters
+    code = backward.__code__
+    return "needs" in code.co_varnames[:code.co_argcount + code.co_kwonlyargcount]
 
 
 def record(forward: Callable[..., tuple[Any, Any]], backward: Callable[..., Sequence[Any]], *inputs: Any, **options: Any) -> Any:
@@ -85,7 +87,8 @@ def record(forward: Callable[..., tuple[Any, Any]], backward: Callable[..., Sequ
 def backward(tensor: Tensor, gradient: Any = None, retain_graph: bool = False) -> None:
     """Add d(tensor)/d(leaf) to the .grad of every leaf that requires one: the chain rule, from the end of the tape to its beginning.
 
-    gradient: the gradient to start from, of tensor's shape; may be left out for a scalar (1). retain_graph: keep what was saved, to call it again.
+    gradient: the gradient to start from, of tensor's shape; may be left out for a scalar (1).
+    retain_graph: keep what was saved, to call it again.
     """
     if not tensor.requires_grad:
         raise RuntimeError("backward() on a tensor that does not require a gradient: nothing it was computed from has requires_grad=True")
@@ -111,14 +114,15 @@ def _run(last: Node, dy: Any, retain_graph: bool) -> None:
         dy = pending.pop(node, None)
         if dy is None:                                         # nothing that mattered used it
             continue
-        kept = node.keep and node.keep()
+        kept = node.keep() if node.keep is not None else None
         if kept is not None:
             _accumulate(kept, dy)
         for target, gradient in zip(node.inputs, node.gradients(dy), strict=True):
             if target is None or gradient is None:
                 continue
             if gradient.shape != target.shape:
-                raise RuntimeError(f"the backward of {node.name} returned a gradient of shape {gradient.shape} for an input of shape {target.shape}")
+                raise RuntimeError(f"the backward of {node.name} returned a gradient of shape {gradient.shape} "
+                                   f"for an input of shape {target.shape}")
             gradient = gradient.astype(target.dtype, copy=False)
             if isinstance(target, Node):
                 pending[target] = pending[target] + gradient if target in pending else gradient

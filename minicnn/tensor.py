@@ -7,7 +7,6 @@ from __future__ import annotations
 import builtins
 import weakref
 from collections.abc import Iterator, Sequence
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,9 +14,9 @@ import numpy as np
 if TYPE_CHECKING:
     from minicnn.autograd import Node
 
-# Set by minicnn.ops and minicnn.autograd when they are imported: they are built on Tensor, so Tensor cannot import them.
-ops: ModuleType
-autograd: ModuleType
+# minicnn.ops and minicnn.autograd put themselves here when they are imported: they are built on Tensor, so Tensor cannot import them.
+ops: Any = None
+autograd: Any = None
 
 DEFAULT_DTYPE = np.dtype(np.float32)
 Axis = int | Sequence[int] | None
@@ -26,7 +25,7 @@ Axis = int | Sequence[int] | None
 class Tensor:
     """A multi-dimensional array that remembers how it was made, so that gradients can flow back through it.
 
-    data: anything NumPy can turn into an array; an ndarray is wrapped as it is, without a copy. Python numbers become float32 (integers: int64).
+    data: anything NumPy can turn into an array; an ndarray is wrapped without a copy. Python numbers become float32 (integers: int64).
     requires_grad: whether `backward()` should leave the gradient of this tensor in `.grad`.
 
     >>> x = Tensor([1.0, 2.0, 3.0], requires_grad=True)
@@ -90,7 +89,8 @@ class Tensor:
         if requires_grad and self.data.dtype.kind != "f":
             raise RuntimeError(f"only floating-point tensors can require gradients, this one is {self.dtype}")
         if self.node is not None and not requires_grad:
-            raise RuntimeError("this tensor is the result of a recorded operation, so its requires_grad cannot be switched off: use detach()")
+            raise RuntimeError("this tensor is the result of a recorded operation, so its requires_grad cannot be switched off: "
+                               "use detach()")
         self._requires_grad = bool(requires_grad)
         return self
 
@@ -273,8 +273,8 @@ class Tensor:
     def maximum(self, other: Any) -> Tensor: return ops.maximum(self, other)
     def minimum(self, other: Any) -> Tensor: return ops.minimum(self, other)
 
-    # In place: `p -= lr * p.grad` inside no_grad() changes the array; outside, a tensor on the tape takes over the recorded result, and its
-    # old value stays what it was for whoever used it before. (Not seen by the tape: views of one array. Change the base, then take the view.)
+    # In place: `p -= lr * p.grad` inside no_grad() changes the array; outside, a tensor on the tape takes over the recorded result, and
+    # its old value stays what it was for whoever used it before. (A view of it, taken before, keeps the old value too.)
 
     def __iadd__(self, other: Any) -> Tensor: return self._become(ops.add(self, other))
     def __isub__(self, other: Any) -> Tensor: return self._become(ops.sub(self, other))
@@ -292,7 +292,7 @@ class Tensor:
     def mul_(self, other: Any) -> Tensor: return self._become(ops.mul(self, other))
     def div_(self, other: Any) -> Tensor: return self._become(ops.div(self, other))
     def clamp_(self, min: Any = None, max: Any = None) -> Tensor: return self._become(ops.clamp(self, min, max))
-    def copy_(self, source: Any) -> Tensor: return self._become(ops.expand(ops.cast(source, self.dtype), self.shape))
+    def copy_(self, source: Any) -> Tensor: return self._become(ops.clone(ops.expand(ops.cast(source, self.dtype), self.shape)))
     def fill_(self, value: Any) -> Tensor: return self._become(ops.full_like(self, value))
     def zero_(self) -> Tensor: return self.fill_(0)
     def normal_(self, mean: Any = 0, std: Any = 1) -> Tensor: return self._become(ops.randn_like(self) * std + mean)
@@ -300,7 +300,8 @@ class Tensor:
 
     def _recorded(self, *others: Any) -> builtins.bool:
         """Whether an operation on these is one for the tape."""
-        return autograd.is_grad_enabled() and (self.requires_grad or builtins.any(isinstance(t, Tensor) and t.requires_grad for t in others))
+        involved = (self, *(t for t in others if isinstance(t, Tensor)))
+        return autograd.is_grad_enabled() and builtins.any(t.requires_grad for t in involved)
 
     def _become(self, result: Tensor) -> Tensor:
         """Take the value of `result`, and its place on the tape if it has one."""

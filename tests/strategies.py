@@ -25,6 +25,8 @@ def floats(shape: tuple[int, ...], seed: int, dtype: Any = np.float32) -> np.nda
 
 def in_layout(x: np.ndarray, layout: str) -> np.ndarray:
     """The same values in another order in memory."""
+    if np.ndim(x) == 0:                                        # a single value has no order
+        return np.asarray(x)
     if layout == "fortran":
         return np.asfortranarray(x)
     if layout == "strided":                                    # every second element of a larger array, on every axis

@@ -108,7 +108,7 @@ def _open(request: urllib.request.Request, part: Path) -> Any:
     except urllib.error.HTTPError as error:
         error.close()
         if error.code == 416:  # Range Not Satisfiable: what we have is no beginning of what it has
-            part.unlink()
+            part.unlink(missing_ok=True)
         raise MirrorFailed(f"HTTP {error.code} {error.reason}") from error
     except (OSError, http.client.HTTPException) as error:
         raise MirrorFailed(str(getattr(error, "reason", error)) or type(error).__name__) from error

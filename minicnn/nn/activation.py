@@ -1,6 +1,6 @@
 """Activations: functions of each value alone, and the softmax. Shapes: x of any shape -> the same.
 
-`inplace` is accepted for torch's sake and shown in the repr; nothing is computed in place.
+inplace: give the result to the input tensor too, as torch does; it saves no memory here.
 """
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class ReLU(_Inplace):
     """y = max(x, 0). Its derivative at 0 is taken as 0."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(x)
+        return F.relu(x, self.inplace)
 
 
 class SiLU(_Inplace):
     """y = x·sigmoid(x), also called swish."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.silu(x)
+        return F.silu(x, self.inplace)
 
 
 class Hardswish(Module):
@@ -42,7 +42,7 @@ class Hardswish(Module):
         self.inplace = inplace
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.hardswish(x)
+        return F.hardswish(x, self.inplace)
 
 
 class LeakyReLU(Module):
@@ -53,7 +53,7 @@ class LeakyReLU(Module):
         self.negative_slope, self.inplace = negative_slope, inplace
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.leaky_relu(x, self.negative_slope)
+        return F.leaky_relu(x, self.negative_slope, self.inplace)
 
     def extra_repr(self) -> str:
         return f"negative_slope={self.negative_slope}" + (", inplace=True" if self.inplace else "")
@@ -67,7 +67,7 @@ class ELU(Module):
         self.alpha, self.inplace = alpha, inplace
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.elu(x, self.alpha)
+        return F.elu(x, self.alpha, self.inplace)
 
     def extra_repr(self) -> str:
         return f"alpha={self.alpha}" + (", inplace=True" if self.inplace else "")
@@ -91,14 +91,14 @@ class Sigmoid(Module):
     """y = 1 / (1 + exp(-x))."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.sigmoid(x)
+        return x.sigmoid()
 
 
 class Tanh(Module):
     """y = tanh(x)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.tanh(x)
+        return x.tanh()
 
 
 class Softmax(Module):

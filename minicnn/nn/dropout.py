@@ -24,7 +24,7 @@ class Dropout(_Dropout):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.dropout(x, self.p, self.training)
+        return F.dropout(x, self.p, self.training, self.inplace)
 
 
 class Dropout2d(_Dropout):
@@ -34,4 +34,4 @@ class Dropout2d(_Dropout):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.dropout2d(x, self.p, self.training)
+        return F.dropout2d(x, self.p, self.training, self.inplace)

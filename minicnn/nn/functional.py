@@ -6,23 +6,45 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from minicnn import ops
 from minicnn.ops import (
+    adaptive_avg_pool2d,
+    adaptive_max_pool2d,
     avg_pool2d,
     batch_norm,
+    binary_cross_entropy_with_logits,
     conv2d,
+    conv_transpose2d,
     cross_entropy,
+    fold,
     gelu,
+    group_norm,
+    interpolate,
+    l1_loss,
+    layer_norm,
     linear,
     log_softmax,
+    logsigmoid,
     max_pool2d,
+    mse_loss,
+    nll_loss,
+    pad,
+    sigmoid,
+    smooth_l1_loss,
     softmax,
+    tanh,
+    unfold,
 )
+from minicnn.ops.checks import label_range
 from minicnn.tensor import Tensor
 
 __all__ = [
-    "avg_pool2d", "batch_norm", "conv2d", "cross_entropy", "dropout", "dropout2d", "elu", "gelu", "hardswish", "leaky_relu", "linear",
-    "log_softmax", "max_pool2d", "relu", "silu", "softmax",
+    "adaptive_avg_pool2d", "adaptive_max_pool2d", "avg_pool2d", "batch_norm", "binary_cross_entropy_with_logits", "conv2d",
+    "conv_transpose2d", "cross_entropy", "dropout", "dropout2d", "elu", "fold", "gelu", "group_norm", "hardswish", "interpolate", "l1_loss",
+    "layer_norm", "leaky_relu", "linear", "log_softmax", "logsigmoid", "max_pool2d", "mse_loss", "nll_loss", "normalize", "one_hot", "pad",
+    "relu", "sigmoid", "silu", "smooth_l1_loss", "softmax", "tanh", "unfold",
 ]
 
 
@@ -63,3 +85,25 @@ def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
 
 def _result(y: Tensor, x: Tensor, inplace: bool) -> Any:
     return x._become(y) if inplace and y is not x else y
+
+
+def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
+    """y[..., k] = 1 where k is the label, else 0. Shapes: labels (...) -> int64 (..., K); num_classes -1: K is the largest label + 1.
+
+    Raises TypeError for labels that are not integers, ValueError for one out of range.
+    """
+    labels = tensor.data
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"one_hot: labels must be integers, got {labels.dtype}: convert them with .long()")
+    if num_classes < 0 and not labels.size:
+        raise ValueError("one_hot: no labels to find the number of classes from: give num_classes")
+    K = num_classes if num_classes >= 0 else int(labels.max()) + 1
+    label_range("one_hot", labels, K)
+    return Tensor((labels[..., None] == np.arange(K, like=labels)).astype(np.int64))
+
+
+def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
+    """x / max(norm, eps), with norm = (sum of |x|^p along dim)^(1/p): every row gets length 1, a row of zeros stays 0."""
+    smallest = max(eps**p, float(np.finfo(input.dtype).tiny))          # of the sum: the root of 0 has no slope
+    total = (input * input if p == 2 else input.abs() ** p).sum(dim, keepdim=True).clamp(min=smallest)
+    return input / (total.sqrt() if p == 2 else total ** (1 / p))

@@ -38,14 +38,19 @@ def fans(tensor: Tensor) -> tuple[int, int]:
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
     """Uniform in [a, b)."""
-    tensor.data[...] = _uniform(tensor) * tensor.dtype.type(b - a) + tensor.dtype.type(a)
+    u = random.generator().random(tensor.shape, dtype=_drawn_dtype(tensor))
+    u *= b - a
+    u += a
+    tensor.data[...] = u
     return tensor
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
     """Normal with the given mean and standard deviation."""
-    normal = random.generator().standard_normal(tensor.shape, dtype=_drawn_dtype(tensor))
-    tensor.data[...] = normal * tensor.dtype.type(std) + tensor.dtype.type(mean)
+    z = random.generator().standard_normal(tensor.shape, dtype=_drawn_dtype(tensor))
+    z *= std
+    z += mean
+    tensor.data[...] = z
     return tensor
 
 
@@ -130,10 +135,6 @@ def _kaiming_std(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> floa
     one_of("kaiming", "mode", mode, ("fan_in", "fan_out"))
     fan = fans(tensor)[mode == "fan_out"]
     return calculate_gain(nonlinearity, a) / math.sqrt(fan)
-
-
-def _uniform(tensor: Tensor) -> Any:
-    return random.generator().random(tensor.shape, dtype=_drawn_dtype(tensor))
 
 
 def _drawn_dtype(tensor: Tensor) -> Any:

@@ -1,5 +1,5 @@
 """The operations: one file a family, each a forward, a backward and the line that records the pair."""
-# ruff: noqa: I001  (sorted by topic: from arithmetic to layers)
+# ruff: noqa: I001, RUF022  (sorted by topic: from arithmetic to layers)
 import sys
 
 from minicnn import tensor as _tensor
@@ -16,7 +16,8 @@ from minicnn.ops.shape import broadcast_to, expand, flatten, flip, permute, resh
 from minicnn.ops.indexing import assign, getitem, plain_index, setitem
 from minicnn.ops.joining import cat, chunk, split, stack
 from minicnn.ops.creation import (
-    arange, as_tensor, empty, empty_like, eye, from_dlpack, from_numpy, full, full_like, linspace, ones, ones_like, tensor, zeros, zeros_like,
+    arange, as_tensor, empty, empty_like, eye, from_dlpack, from_numpy, full, full_like, linspace, ones, ones_like, tensor, zeros,
+    zeros_like,
 )
 from minicnn.ops.random import rand, rand_like, randint, randn, randn_like, randperm
 from minicnn.ops.conv2d import conv2d
@@ -29,6 +30,13 @@ from minicnn.ops.batch_norm import batch_norm
 from minicnn.ops.dropout import dropout, dropout2d
 from minicnn.ops.softmax import log_softmax, softmax
 from minicnn.ops.cross_entropy import cross_entropy
+from minicnn.ops.losses import binary_cross_entropy_with_logits, l1_loss, mse_loss, nll_loss, smooth_l1_loss
+from minicnn.ops.group_norm import group_norm, layer_norm
+from minicnn.ops.adaptive_pool2d import adaptive_avg_pool2d, adaptive_max_pool2d
+from minicnn.ops.pad import pad
+from minicnn.ops.conv_transpose2d import conv_transpose2d
+from minicnn.ops.interpolate import interpolate
+from minicnn.ops.unfold import fold, unfold
 
 __all__ = [
     "add", "div", "floor_divide", "mul", "neg", "pow", "remainder", "sub", "matmul", "abs", "cos", "exp", "log", "sigmoid", "sin", "sqrt",
@@ -39,8 +47,10 @@ __all__ = [
     "stack", "arange", "as_tensor", "empty", "empty_like", "eye", "from_dlpack", "from_numpy", "full", "full_like",
     "linspace", "ones", "ones_like", "tensor", "zeros", "zeros_like", "rand", "rand_like", "randint", "randn", "randn_like",
     "randperm",
-    "conv2d", "linear", "relu", "elu", "gelu", "hardswish", "leaky_relu", "logsigmoid", "silu", "max_pool2d", "avg_pool2d", "batch_norm",
-    "dropout", "dropout2d", "log_softmax", "softmax", "cross_entropy",
+    "conv2d", "linear", "relu", "elu", "gelu", "hardswish", "leaky_relu", "logsigmoid", "silu", "max_pool2d", "avg_pool2d",
+    "batch_norm", "dropout", "dropout2d", "log_softmax", "softmax", "cross_entropy", "binary_cross_entropy_with_logits",
+    "l1_loss", "mse_loss", "nll_loss", "smooth_l1_loss", "group_norm", "layer_norm", "adaptive_avg_pool2d",
+    "adaptive_max_pool2d", "pad", "conv_transpose2d", "interpolate", "fold", "unfold",
 ]
 
 _tensor.ops = sys.modules[__name__]

@@ -82,7 +82,7 @@ def hardswish_forward(x: Any) -> tuple[Any, Any]:
 def hardswish_backward(dy: Any, cache: Any) -> tuple[Any]:
     """dx = dy * (0 below -3, 1 above 3, (2*x + 3) / 6 between)."""
     x = cache
-    return (dy * np.where(x <= -3, 0, np.where(x >= 3, 1, x / 3 + 0.5)),)
+    return (np.where(x <= -3, 0, np.where(x >= 3, dy, dy * (x / 3 + 0.5))),)
 
 
 def logsigmoid_forward(x: Any) -> tuple[Any, Any]:

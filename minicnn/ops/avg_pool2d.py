@@ -12,7 +12,7 @@ from minicnn.tensor import Tensor
 
 
 def avg_pool2d_forward(x: Any, window: Window2d, count_include_pad: bool = True, divisor_override: int | None = None) -> tuple[Any, Any]:
-    """y[n, c, oh, ow] = (sum over kh, kw of x[n, c, oh*SH + kh - PT, ow*SW + kw - PL]) / divisor. Shapes: (N, C, H, W) -> (N, C, OH, OW)."""
+    """y[n, c, oh, ow] = (sum over kh, kw of x[n, c, oh*SH + kh - PT, ow*SW + kw - PL]) / divisor. (N, C, H, W) -> (N, C, OH, OW)"""
     k = kernels.of(x)
     return k.avg_pool2d(x, window, count_include_pad, divisor_override), (k, x.shape, window, count_include_pad, divisor_override)
 

@@ -1,6 +1,7 @@
 """Batch normalisation on Tensors: every channel gets mean 0 and variance 1, then a learnt scale and shift."""
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from minicnn import kernels
@@ -36,7 +37,7 @@ def batch_norm_backward(dy: Any, cache: Any) -> tuple[Any, Any, Any]:
 
 def _planes(x: Any) -> Any:
     """(N, C), (N, C, L), ... -> (N, C, L, 1), which the kernels take; (N, C, H, W) as it is."""
-    return x if x.ndim == 4 else x.reshape(*x.shape[:2], -1, 1)
+    return x if x.ndim == 4 else x.reshape(*x.shape[:2], math.prod(x.shape[2:]), 1)
 
 
 def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor | None, weight: Tensor | None = None,

@@ -30,7 +30,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
 
 
 def dropout2d(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
-    """Dropout of whole channels: neighbouring pixels say the same, so dropping single ones would take nothing away (Tompson and others, 2015).
+    """Dropout of whole channels: neighbouring pixels say the same, so dropping single ones takes nothing away (Tompson and others, 2015).
 
     Shapes: x (N, C, H, W), or (N, C, L) -> the same.
     """

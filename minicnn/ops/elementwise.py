@@ -135,8 +135,8 @@ def abs_forward(x: Any) -> Pair:
 
 
 def abs_backward(dy: Any, x: Any) -> tuple[Any]:
-    """dx = dy * sign(x), 0 at x = 0"""
-    return (dy * np.sign(x),)
+    """dx = dy where x > 0, -dy where x < 0, else 0"""
+    return (np.where(x > 0, dy, np.where(x < 0, -dy, 0)),)
 
 
 def abs(x: Tensor) -> Tensor:

@@ -20,10 +20,15 @@ class Extremes(NamedTuple):
     indices: Tensor
 
 
+def _ties(x: Any, y: Any) -> Any:
+    """Where x holds the extreme y. Where that is NaN, the NaNs do (and x == y nowhere)."""
+    return (x == y) | (x != x)
+
+
 def amax_forward(x: Any, dims: tuple[int, ...], keepdim: bool = False) -> Pair:
     """y = the largest of x over dims"""
     y = x.max(axis=dims, keepdims=True)
-    return (y if keepdim else y.squeeze(dims)), (x == y, x.shape, dims)
+    return (y if keepdim else y.squeeze(dims)), (_ties(x, y), x.shape, dims)
 
 
 def amax_backward(dy: Any, cache: Any) -> tuple[Any]:
@@ -36,7 +41,7 @@ def amax_backward(dy: Any, cache: Any) -> tuple[Any]:
 def amin_forward(x: Any, dims: tuple[int, ...], keepdim: bool = False) -> Pair:
     """y = the smallest of x over dims"""
     y = x.min(axis=dims, keepdims=True)
-    return (y if keepdim else y.squeeze(dims)), (x == y, x.shape, dims)
+    return (y if keepdim else y.squeeze(dims)), (_ties(x, y), x.shape, dims)
 
 
 def amax(x: Tensor, dim: Axis = None, keepdim: bool = False) -> Tensor:

@@ -29,7 +29,8 @@ def _count(shape: tuple[int, ...], dims: tuple[int, ...]) -> int:
 
 def sum_forward(x: Any, dims: tuple[int, ...], keepdim: bool = False) -> Pair:
     """y = sum of x over dims"""
-    return x.sum(axis=dims, keepdims=keepdim), (x.shape, dims)
+    dtype = x.dtype if x.dtype.kind == "f" else np.int64
+    return x.sum(axis=dims, keepdims=keepdim, dtype=dtype), (x.shape, dims)
 
 
 def sum_backward(dy: Any, cache: Any) -> tuple[Any]:
@@ -101,14 +102,16 @@ def logsumexp_forward(x: Any, dims: tuple[int, ...], keepdim: bool = False) -> P
     """y = log(sum of exp(x)) = m + log(sum of exp(x - m)) with m the largest x, so that exp cannot overflow"""
     largest = x.max(axis=dims, keepdims=True)
     m = np.where(np.isinf(largest), 0, largest)                # inf - inf would be NaN
-    y = m + np.log(np.exp(x - m).sum(axis=dims, keepdims=True))
-    return (y if keepdim else y.squeeze(dims)), (x, y, dims)
+    e = np.exp(x - m)
+    total = e.sum(axis=dims, keepdims=True)
+    y = m + np.log(total)
+    return (y if keepdim else y.squeeze(dims)), (e, total, dims)
 
 
 def logsumexp_backward(dy: Any, cache: Any) -> tuple[Any]:
-    """dx = dy * exp(x - y): softmax"""
-    x, y, dims = cache
-    return (spread(dy, x.shape, dims) * np.exp(x - y),)
+    """dx = dy * softmax(x) = dy * exp(x - m) / sum of exp(x - m)"""
+    e, total, dims = cache
+    return (spread(dy, e.shape, dims) * (e / total),)
 
 
 def logsumexp(x: Tensor, dim: Axis, keepdim: bool = False) -> Tensor:

@@ -22,9 +22,7 @@ def where_forward(condition: Any, a: Any, b: Any) -> Pair:
     """y = a where condition, else b"""
     a, b = operands("where", a, b)
     broadcast_shape("where", condition.shape, np.shape(a), np.shape(b))
-    if type(b) is float or type(b) is int or type(b) is bool:   # a number takes the array's dtype
-        b = np.asarray(b, a.dtype)
-    return np.where(condition, np.asarray(a, b.dtype, like=condition), b), (condition, np.shape(a), np.shape(b))
+    return np.where(condition, a, b), (condition, np.shape(a), np.shape(b))
 
 
 def where_backward(dy: Any, cache: Any, needs: Sequence[bool] = (True, True, True)) -> tuple[None, Any, Any]:
@@ -38,7 +36,8 @@ def where_backward(dy: Any, cache: Any, needs: Sequence[bool] = (True, True, Tru
 def where(condition: Tensor | np.ndarray, a: Operand, b: Operand) -> Tensor:
     """a where condition is true, else b, with broadcasting."""
     if not hasattr(condition, "dtype") or condition.dtype != np.bool_:
-        raise TypeError(f"where: the condition must be boolean, got {getattr(condition, 'dtype', type(condition).__name__)}; compare first, as in x > 0")
+        got = getattr(condition, "dtype", type(condition).__name__)
+        raise TypeError(f"where: the condition must be boolean, got {got}; compare first, as in x > 0")
     return record(where_forward, where_backward, condition, a, b)
 
 
@@ -79,8 +78,8 @@ def minimum(a: Operand, b: Operand) -> Tensor:
 
 def clamp_forward(x: Any, low: Any, high: Any) -> Pair:
     """y = min(max(x, low), high); a bound may be None"""
-    low, high = -np.inf if low is None else low, np.inf if high is None else high
-    x, low, high = operands("clamp", x, low, high)
+    least, most = (-np.inf, np.inf) if x.dtype.kind == "f" else (np.iinfo(x.dtype).min, np.iinfo(x.dtype).max)
+    x, low, high = operands("clamp", x, least if low is None else low, most if high is None else high)
     return np.minimum(np.maximum(x, low), high), (x, low, high)
 
 

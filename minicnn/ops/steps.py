@@ -45,10 +45,10 @@ def ceil(x: Tensor) -> Tensor:
 
 
 def sign_forward(x: Any) -> tuple[Any, Any]:
-    """y = -1, 0 or 1"""
-    return np.sign(x), None
+    """y = -1, 0 or 1; 0 at NaN"""
+    return np.greater(x, 0).astype(x.dtype) - np.less(x, 0).astype(x.dtype), None
 
 
 def sign(x: Tensor) -> Tensor:
-    """-1 below zero, 1 above, 0 at zero."""
+    """-1 below zero, 1 above, 0 at zero and (torch's rule) at NaN."""
     return record(sign_forward, step_backward, x)

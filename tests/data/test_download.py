@@ -84,8 +84,8 @@ def test_the_next_mirror_goes_on_where_the_first_was_cut(server, tmp_path):
     assert server.requests[-1][0] == "/mirror/a.gz"
 
 
-@pytest.mark.parametrize("answer", [web.wrong_bytes, web.other_length, web.endless, web.cut_after(0), web.status(404),
-                                    web.status(503)])
+@pytest.mark.parametrize("answer", [web.wrong_bytes, web.other_length, web.endless, web.cut_after(0),
+                                    *map(web.status, (404, 416, 503))])
 def test_the_next_mirror_is_asked_after(answer, server, tmp_path):
     server.script = [answer]
     fetch_and_check(server, tmp_path, server.url, server.url + "mirror/")
@@ -117,6 +117,15 @@ def test_reason(answer, reason, server, tmp_path):
                                f"(256,000 bytes) in {tmp_path}, or name the folder that has them with --data"):
         fetch(source(server.url), tmp_path)
     assert not (tmp_path / "a.gz").exists()
+
+
+def test_never_more_than_the_file_on_disk(server, tmp_path):
+    """The transfer stops at the first byte too many, however many the server has."""
+    server.script, seen = [web.endless], []
+    with pytest.raises(DatasetNotFound, match="it sends more than the 256000 bytes expected"):
+        fetch(source(server.url), tmp_path, progress=lambda _name, done, _total: seen.append(done))
+    assert max(seen) <= len(BODY)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_wrong_content_range(server, tmp_path):

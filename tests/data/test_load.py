@@ -165,12 +165,23 @@ def test_cifar10(form, tmp_path, monkeypatch):
 
 
 def test_cifar10_archive_is_never_unpacked(tmp_path):
-    """Members that would land outside are read by their last name only, links are not followed, other names are ignored."""
+    """Members that would land outside are read by their last name only, other names are ignored."""
     _, files = cifar_files()
     path = tar(tmp_path / "cifar-10-binary.tar.gz",
                [("../../evil.bin", b"x"), *((f"/somewhere/../{name}", data) for name, data in files.items())])
     assert len(cifar.read_cifar10({path.name: path}, RECORDS)[0]) == 5 * RECORDS
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_cifar10_links_are_not_followed(tmp_path):
+    path = tmp_path / "cifar-10-binary.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        link = tarfile.TarInfo("data_batch_1.bin")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+    missing = ", ".join(sources.CIFAR10_FILES)
+    with says(ValueError, f"{path}: the archive has no {missing}"):
+        cifar.read_cifar10({path.name: path}, RECORDS)
 
 
 def test_cifar10_damage(tmp_path):

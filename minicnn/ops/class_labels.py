@@ -1,0 +1,60 @@
+"""What cross_entropy and nll_loss share: inputs of any shape as rows of classes, labels checked, ignored samples and class weights."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minicnn.ops.checks import label_range
+from minicnn.ops.loss_reduction import reduce_loss
+from minicnn.tensor import Tensor
+
+Shape = tuple[int, ...]
+
+
+def flat_classes(op: str, x: Tensor, target: Tensor, weight: Tensor | None, probabilities: bool = False) -> tuple[Tensor, Tensor, Shape]:
+    """x (N, K, d1, ...) -> (M, K) and target (N, d1, ...) -> (M), or probabilities like x; M = N*d1*... Also the shape of the losses."""
+    if x.ndim < 1:
+        raise ValueError(f"{op}: x must be (N, K), (N, K, d1, ...) or (K), got shape {x.shape}")
+    axis = 0 if x.ndim == 1 else 1
+    K, shape = x.shape[axis], x.shape[:axis] + x.shape[axis + 1:]
+    if weight is not None and weight.shape != (K,):
+        raise ValueError(f"{op}: x has {K} classes (shape {x.shape}), so weight must be ({K},), got {weight.shape}")
+    if target.shape == x.shape and probabilities:
+        if target.dtype.kind != "f":
+            raise TypeError(f"{op}: target has x's shape {x.shape}, so it must hold probabilities (floats), but it is {target.dtype}")
+        return _rows(x), _rows(target), shape
+    if target.shape != shape:
+        or_probabilities = f" or probabilities {x.shape}" if probabilities else ""
+        raise ValueError(f"{op}: x has shape {x.shape}, so target must be class indices {shape}{or_probabilities}, got {target.shape}")
+    if target.dtype.kind not in "iu":
+        raise TypeError(f"{op}: class indices must be integers, target is {target.dtype}: convert it with .long()")
+    return _rows(x), target.reshape(-1), shape
+
+
+def _rows(x: Tensor) -> Tensor:
+    """(N, K, d1, ...) -> (M, K): the class axis goes last, all others into one."""
+    if x.ndim > 2:
+        x = x.permute(0, *range(2, x.ndim), 1)
+    return x.reshape(-1, x.shape[-1])
+
+
+def sample_weights(op: str, target: Tensor, classes: int, weight: Tensor | None, ignore_index: int, dtype: Any) -> tuple[Any, Any]:
+    """Labels (M), 0 for ignored ones, so that they can be an index; and what each sample counts: its class weight, 0 if ignored."""
+    label_range(op, target.data, classes, ignore_index)
+    labels = target.data.reshape(-1)
+    kept = labels != ignore_index
+    labels = np.where(kept, labels, 0)
+    return labels, kept.astype(dtype) if weight is None else np.where(kept, weight.data[labels], 0)
+
+
+def reduce_labelled(op: str, losses: Tensor, target: Tensor, weights: Any, ignore_index: int, reduction: str) -> Tensor:
+    """Losses (M), weighted already, to the shape of target or to one number. 'mean' divides by the sum of `weights`: NaN if nothing counts,
+    as in torch. Ignored losses become 0 even where they are NaN.
+    """
+    kept = target.data != ignore_index
+    losses = losses.reshape(target.shape)
+    losses = losses if kept.all() else losses.where(Tensor(kept), 0.0)
+    if reduction == "mean":
+        return losses.sum() / (float(weights.sum()) or np.nan)
+    return reduce_loss(op, losses, reduction)

@@ -1,0 +1,96 @@
+"""Checkpoints: a network's weights in a .safetensors file, with all that is needed to build the network again and to feed it.
+
+safetensors holds arrays and text, nothing that runs when it is read. A SHA-256 over both tells a damaged file from a good one.
+"""
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minicnn import models
+from minicnn.nn import Module
+from minicnn.training.files import write_whole
+
+FORMAT = "minicnn 1"
+
+
+@dataclass(frozen=True)
+class Description:
+    """What the weights belong to: a network of minicnn.models, its classes, and how its images are prepared.
+
+    mean, std: of each channel, for pixels in 0..1. background: the mean of the training images' outermost pixels, in 0..1.
+    """
+    model: str
+    in_channels: int
+    image_size: tuple[int, int]
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    background: float
+
+    def build(self) -> Module:
+        """The network, with new random weights."""
+        return models.create(self.model, self.in_channels, self.image_size, len(self.classes))
+
+
+def save(path: str | Path, model: Module, description: Description) -> None:
+    """Write the state_dict of `model`, and its description. Raises OSError; then no file is left, or the old one."""
+    from safetensors.numpy import save as serialize
+
+    # Contiguous copies: safetensors reads memory from front to back, whatever the strides say.
+    arrays = {name: np.ascontiguousarray(tensor.data) for name, tensor in model.state_dict().items()}
+    text = json.dumps(asdict(description), sort_keys=True)
+    metadata = {"format": FORMAT, "description": text, "sha256": _digest(arrays, text)}
+    write_whole(path, serialize({name: array.reshape(tensor.shape) for (name, array), tensor in
+                                 zip(arrays.items(), model.state_dict().values(), strict=True)}, metadata))
+
+
+def load(path: str | Path) -> tuple[Module, Description]:
+    """The network that `save` wrote, in eval mode, and its description.
+
+    Raises ValueError, naming the file and what to do, when it is not a checkpoint, damaged, or of another network; OSError when it cannot
+    be read at all.
+    """
+    arrays, metadata = read(path)
+    if metadata.get("format") != FORMAT:
+        raise ValueError(f"{path}: these are weights, but not a checkpoint of minicnn: load them into a network with load_state_dict()")
+    text = metadata.get("description", "")
+    if _digest(arrays, text) != metadata.get("sha256"):
+        raise ValueError(f"{path}: damaged: the weights do not have the SHA-256 they were saved with; copy the file again or train again")
+    try:
+        values = json.loads(text)
+        description = Description(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        model = description.build()
+        model.load_state_dict(arrays)
+    except (RuntimeError, TypeError, ValueError, AttributeError, MemoryError) as error:
+        what = " ".join(str(error).split())
+        raise ValueError(f"{path}: the weights do not fit this version of the network: {what}; train again") from error
+    return model.eval(), description
+
+
+def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The arrays and the metadata of any .safetensors file. Raises ValueError when it is damaged or something else."""
+    from safetensors import SafetensorError, safe_open
+
+    with open(path, "rb"):                                     # a missing file or a folder: Python's own, clear OSError
+        pass
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118  # it is no dict
+    except (SafetensorError, KeyError, TypeError, ValueError, OSError, AttributeError) as error:
+        raise ValueError(f"{path}: not a .safetensors file, or a damaged one ({error}); copy it again or train again") from error
+
+
+def _digest(arrays: Mapping[str, Any], text: str) -> str:
+    """SHA-256 of the description and of every array's name, dtype, shape and bytes."""
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(arrays):
+        digest.update(f"\n{name} {arrays[name].dtype} {arrays[name].shape}\n".encode())
+        digest.update(np.ascontiguousarray(arrays[name]))
+    return digest.hexdigest()

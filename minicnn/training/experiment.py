@@ -1,0 +1,119 @@
+"""One training run from a recipe to a folder: images, network, training, test, everything saved."""
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib.metadata
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from minicnn import __version__, kernels, models, random
+from minicnn.data import ArrayDataset, Compose, DataLoader
+from minicnn.nn import Module
+from minicnn.training import images, plots
+from minicnn.training.checkpoint import Description
+from minicnn.training.images import Statistics
+from minicnn.training.loop import Evaluation, Observer, evaluate, fit
+from minicnn.training.recipe import Recipe
+from minicnn.training.run_folder import Run
+
+Display = Callable[[int, int], AbstractContextManager[Observer]]     # (epochs, images an epoch) -> an observer
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A recipe with its images read and its network built: ready to run."""
+    recipe: Recipe
+    train: ArrayDataset
+    test: ArrayDataset
+    statistics: Statistics
+    model: Module
+    description: Description
+
+    @classmethod
+    def prepare(cls, recipe: Recipe, data: str | Path | None = None, progress: Any = None) -> Experiment:
+        """Read the images (downloading them where needed; `progress` is told) and build the network with random weights."""
+        train, test = images.load(recipe.dataset, data, recipe.image_size, progress)
+        statistics = Statistics.of(train)
+        _, C, H, W = train.images.shape
+        description = Description(recipe.model, C, (H, W), train.classes, statistics.mean, statistics.std, statistics.background)
+        random.manual_seed(recipe.seed)
+        return cls(recipe, train, test, statistics, description.build(), description)
+
+    def run(self, out: str | Path, display: Display) -> Result:
+        """Train, test and save into a new folder of `out`.
+
+        Ctrl-C saves the network as it is and raises Interrupted. A failure is noted in the folder's result.json and raised on.
+        """
+        recipe, normalize = self.recipe, self.statistics.normalize()
+        loader = DataLoader(self.train, recipe.batch_size, shuffle=True, drop_last=len(self.train) >= recipe.batch_size, seed=recipe.seed,
+                            transform=Compose([recipe.augmentation(self.description.image_size), normalize]))
+        test_loader = DataLoader(self.test, max(recipe.batch_size, 256), transform=normalize)
+        optimizer = recipe.build_optimizer(self.model)
+        scheduler = recipe.build_schedule(optimizer, len(loader))
+        name = recipe.dataset if recipe.dataset in images_known() else Path(recipe.dataset).resolve().name
+        run = Run(out, f"{name}-{recipe.model}", self.model, self.description, self._config())
+        per_epoch = min(len(loader) * recipe.batch_size, len(self.train))
+        with _noted(run):
+            with display(recipe.epochs, per_epoch) as shown:
+                fit(self.model, loader, test_loader, optimizer, recipe.epochs, scheduler, observers=(shown, run))
+            test = evaluate(self.model, test_loader)
+            run.finish("finished", test)
+            return Result(run.folder, test, *self._pictures(run, normalize))
+
+    def _config(self) -> dict[str, Any]:
+        versions = {name: importlib.metadata.version(name) for name in ("numpy", "numba")}
+        return {**dataclasses.asdict(self.recipe), "backend": kernels.backend(), "parameters": parameter_count(self.model),
+                "classes": self.train.classes, "train_images": len(self.train), "test_images": len(self.test),
+                "image_shape": self.train.images.shape[1:], "versions": {"minicnn": __version__, **versions}}
+
+    def _pictures(self, run: Run, normalize: Any) -> tuple[list[Path], bool]:
+        """Example images, and whether the two figures could be drawn: they need matplotlib."""
+        examples = plots.example_images(run.folder / "examples", self.test)
+        try:
+            plots.learning_curve(run.folder / "learning_curve.png", run.history)
+            plots.prediction_grid(run.folder / "predictions.png", self.model, self.test, normalize)
+        except ImportError:
+            return examples, False
+        return examples, True
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished run: its folder, the test, example images to predict, and whether the figures were drawn."""
+    folder: Path
+    test: Evaluation
+    examples: list[Path]
+    figures: bool
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C during training; the text says where the network was saved."""
+
+
+def parameter_count(model: Module) -> int:
+    return sum(p.numel() for p in model.parameters())
+
+
+def images_known() -> tuple[str, ...]:
+    from minicnn.data.sources import NAMES
+
+    return NAMES
+
+
+@contextlib.contextmanager
+def _noted(run: Run) -> Iterator[None]:
+    """Whatever ends the run early is written into its folder, as far as the disk still takes it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        run.save_weights()
+        run.finish("interrupted")
+        raise Interrupted(f"interrupted after {len(run.history)} epochs; the network so far is saved in {run.folder}") from None
+    except Exception as error:
+        with contextlib.suppress(OSError):
+            run.finish("failed", error=str(error))
+        raise

@@ -1,0 +1,96 @@
+"""The images of a training run: one of the known datasets, or a folder of one's own."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minicnn import data
+from minicnn.data import ArrayDataset, ImageFolder, Normalize
+
+GREY = {"1", "L", "LA", "I", "I;16", "I;16B", "F"}             # Pillow's modes without colour
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Of the training pixels in 0..1: mean and std of each channel, and the mean of each image's outermost pixels."""
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    background: float
+
+    @classmethod
+    def of(cls, dataset: ArrayDataset) -> Statistics:
+        images, scale = dataset.images, dataset.max_value
+        mean, std = zip(*(_mean_and_std(images[:, c], scale) for c in range(images.shape[1])), strict=True)
+        edges = (images[:, :, 0], images[:, :, -1], images[..., 0], images[..., -1])
+        return cls(mean, std, sum(float(edge.mean()) for edge in edges) / len(edges) / scale)
+
+    def normalize(self) -> Normalize:
+        return Normalize(self.mean, self.std)
+
+
+def load(dataset: str, root: str | Path | None = None, image_size: int = 32, progress: Any = None) -> tuple[ArrayDataset, ArrayDataset]:
+    """(train, test): of a dataset that `minicnn.data.load` knows, or of the folder `dataset` with one sub-folder of images a class.
+
+    A folder that holds `train` and `test` (or `val`) is taken as split already; otherwise a fifth of each class is held out, always the same.
+    Its images are resized to image_size x image_size, grey when all of them are.
+    """
+    from minicnn.data.sources import NAMES
+
+    if dataset in NAMES:
+        return data.load(dataset, root, progress=progress)
+    folder = Path(dataset)
+    test_folder = next((folder / name for name in ("test", "val") if (folder / name).is_dir()), None)
+    if test_folder and (folder / "train").is_dir():
+        train, test = ImageFolder(folder / "train"), ImageFolder(test_folder)
+        if train.classes != test.classes:
+            raise ValueError(f"{folder}: train has the classes {', '.join(train.classes)}, {test_folder.name} {', '.join(test.classes)}")
+        mode = _mode(train)
+        return _in_memory(train, image_size, mode), _in_memory(test, image_size, mode)
+    images = ImageFolder(folder)
+    whole = _in_memory(images, image_size, _mode(images))
+    held_out = _held_out(whole.labels, len(whole.classes))
+    if not held_out.any():
+        raise ValueError(f"{folder}: no class has the 5 images that are needed to hold out one for the test")
+    return (ArrayDataset(whole.images[~held_out], whole.labels[~held_out], whole.classes),
+            ArrayDataset(whole.images[held_out], whole.labels[held_out], whole.classes))
+
+
+def _in_memory(folder: ImageFolder, image_size: int, mode: str) -> ArrayDataset:
+    """Every image of a folder, read once: (N, C, S, S) bytes."""
+    folder.size, folder.mode = image_size, mode
+    items = [folder[i] for i in range(len(folder))]
+    return ArrayDataset(np.stack([image for image, _ in items]), np.array([label for _, label in items]), folder.classes)
+
+
+def _mode(folder: ImageFolder) -> str:
+    from PIL import Image
+
+    for path, _ in folder.samples:
+        try:
+            with Image.open(path) as image:
+                if image.mode not in GREY:
+                    return "RGB"
+        except (OSError, Image.DecompressionBombError) as error:
+            raise ValueError(f"{path}: cannot read this image ({error})") from error
+    return "L"
+
+
+def _held_out(labels: np.ndarray, classes: int) -> np.ndarray:
+    """A fifth of each class, drawn with a seed of its own, as bools (N,): the same images whatever the seed of the training."""
+    rng, held_out = np.random.default_rng(0), np.zeros(len(labels), bool)
+    for label in range(classes):
+        members = rng.permutation(np.flatnonzero(labels == label))
+        held_out[members[:len(members) // 5]] = True
+    return held_out
+
+
+def _mean_and_std(pixels: np.ndarray, scale: int) -> tuple[float, float]:
+    """Of one channel (N, H, W), exactly, from how often each of the 256 values occurs."""
+    counts = sum(np.bincount(part.ravel(), minlength=256) for part in np.array_split(pixels, max(1, len(pixels) // 1000)))
+    values = np.arange(256) / scale
+    mean = float(np.average(values, weights=counts))
+    std = float(np.average((values - mean) ** 2, weights=counts)) ** 0.5
+    return mean, max(std, 1 / 255)                             # a channel of one colour has nothing to divide by

@@ -1,0 +1,130 @@
+"""The training loop: for every batch, forget the old gradients, go forward, go back, take a step."""
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minicnn.autograd import no_grad
+from minicnn.nn import Module
+from minicnn.nn.functional import cross_entropy
+from minicnn.optim import Optimizer
+from minicnn.training.metrics import confusion_matrix, predictions
+
+Loss = Callable[[Any, Any], Any]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How a network did on a set of images: the mean loss, and confusion[t, p], the images of class t taken for class p."""
+    loss: float
+    confusion: np.ndarray
+
+    @property
+    def images(self) -> int:
+        return int(self.confusion.sum())
+
+    @property
+    def correct(self) -> int:
+        return int(np.trace(self.confusion))
+
+    @property
+    def accuracy(self) -> float:
+        return self.correct / self.images
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One pass over the training images. `loss` and `accuracy` are means over the batches as they were trained on."""
+    number: int
+    lr: float
+    loss: float
+    accuracy: float
+    test_loss: float
+    test_accuracy: float
+    seconds: float
+    images_per_second: float
+
+
+class Observer:
+    """Is told how training goes; this one ignores it. Progress bars and saving are observers."""
+
+    def batch(self, epoch: int, images: int, loss: float, accuracy: float) -> None:
+        """After a batch: images trained on, mean loss and accuracy, all since the epoch began."""
+
+    def epoch(self, epoch: Epoch) -> None:
+        """After an epoch and its test."""
+
+
+def fit(model: Module, train: Iterable[Any], test: Iterable[Any], optimizer: Optimizer, epochs: int, scheduler: Any = None,
+        loss_function: Loss = cross_entropy, observers: Iterable[Observer] = ()) -> list[Epoch]:
+    """Train `model` for `epochs` passes over `train`, testing it on `test` after each.
+
+    train, test: loaders of (images (N, C, H, W), labels (N,)) batches; test decides nothing, it is only measured.
+    scheduler: stepped after every *batch*. observers: told of every batch and epoch.
+
+    Raises FloatingPointError when the loss is NaN or infinite, before that batch has changed a weight.
+    """
+    if epochs < 1:
+        raise ValueError(f"fit: epochs is {epochs}, expected at least 1")
+    history = []
+    for number in range(1, epochs + 1):
+        lr, started = optimizer.param_groups[0]["lr"], time.perf_counter()
+        images, loss, share = _train_epoch(number, model, train, optimizer, scheduler, loss_function, observers)
+        seconds = time.perf_counter() - started
+        result = evaluate(model, test, loss_function)
+        history.append(Epoch(number, lr, loss, share, result.loss, result.accuracy, seconds, images / seconds))
+        for observer in observers:
+            observer.epoch(history[-1])
+    return history
+
+
+def _train_epoch(number: int, model: Module, train: Iterable[Any], optimizer: Optimizer, scheduler: Any, loss_function: Loss,
+                 observers: Iterable[Observer]) -> tuple[int, float, float]:
+    """One pass. Returns the number of images, their mean loss and the share predicted right."""
+    model.train()
+    seen, total, correct = 0, 0.0, 0
+    for batch, (images, labels) in enumerate(train, 1):
+        optimizer.zero_grad()
+        logits = model(images)
+        loss = loss_function(logits, labels)
+        value = loss.item()
+        if not math.isfinite(value):
+            raise FloatingPointError(f"training diverged: the loss is {value} in epoch {number}, batch {batch}, at learning rate "
+                                     f"{optimizer.param_groups[0]['lr']:.3g}; try a smaller learning rate")
+        loss.backward()
+        optimizer.step()
+        if scheduler is not None:
+            scheduler.step()
+        seen += len(images)
+        total += value * len(images)
+        correct += int((predictions(logits.data) == labels.data).sum())
+        for observer in observers:
+            observer.batch(number, seen, total / seen, correct / seen)
+    if not seen:
+        raise ValueError("fit: the training loader gave no batch")
+    return seen, total / seen, correct / seen
+
+
+@no_grad()
+def evaluate(model: Module, loader: Iterable[Any], loss_function: Loss = cross_entropy) -> Evaluation:
+    """Mean loss and confusion matrix of `model`, in eval mode, over the batches of `loader`; the mode is put back afterwards."""
+    was_training = model.training
+    model.eval()
+    total, counts = 0.0, np.zeros((0, 0), np.int64)
+    for images, labels in loader:
+        logits = model(images)
+        total += loss_function(logits, labels).item() * len(images)
+        found, K = predictions(logits.data), logits.shape[1]
+        if (found < 0).any():
+            raise FloatingPointError("the network's output is NaN: its weights have diverged; train with a smaller learning rate")
+        part = confusion_matrix(found, labels.data, K)
+        counts = counts + part if counts.size else part
+    model.train(was_training)
+    if not counts.size:
+        raise ValueError("evaluate: the loader gave no batch")
+    return Evaluation(total / int(counts.sum()), counts)

@@ -1,0 +1,62 @@
+"""How training is shown: a live bar on a terminal, a line an epoch elsewhere."""
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from minicnn.training.loop import Epoch, Observer
+
+
+class Lines(Observer):
+    """One plain line an epoch: for logs, pipes and files."""
+
+    def __init__(self, console: Console, epochs: int, images: int) -> None:
+        self.console, self.epochs, self.images = console, epochs, images
+
+    def epoch(self, epoch: Epoch) -> None:
+        self.console.print(
+            f"epoch {epoch.number:>{len(str(self.epochs))}}/{self.epochs}  loss {epoch.loss:.4f}  accuracy {epoch.accuracy:6.2%}  "
+            f"test {epoch.test_accuracy:6.2%}  {epoch.images_per_second:,.0f} images/s", soft_wrap=True, highlight=False, markup=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        pass
+
+
+class Bar(Lines):
+    """One bar for the whole run, with the loss, accuracy and speed of the present epoch and the time left; lines of past epochs above."""
+
+    def __init__(self, console: Console, epochs: int, images: int) -> None:
+        super().__init__(console, epochs, images)
+        self.bar = Progress(TextColumn("epoch {task.fields[number]}/{task.fields[epochs]}"), BarColumn(), TextColumn("{task.fields[now]}"),
+                            TimeRemainingColumn(elapsed_when_finished=True), console=console, transient=True)
+        self.task = self.bar.add_task("", total=epochs * images, number=1, epochs=epochs, now="")
+        self.started = time.perf_counter()
+
+    def batch(self, epoch: int, images: int, loss: float, accuracy: float) -> None:
+        speed = images / (time.perf_counter() - self.started)
+        self.bar.update(self.task, completed=(epoch - 1) * self.images + images, number=epoch,
+                        now=f"loss {loss:.4f}  accuracy {accuracy:6.2%}  {speed:,.0f} images/s")
+
+    def epoch(self, epoch: Epoch) -> None:
+        super().epoch(epoch)
+        self.started = time.perf_counter()
+
+    def __enter__(self) -> Self:
+        self.bar.start()
+        self.started = time.perf_counter()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.bar.stop()
+
+
+def show(console: Console, epochs: int, images: int) -> Lines:
+    """The display that suits the console; images: how many an epoch trains on."""
+    return (Bar if console.is_terminal else Lines)(console, epochs, images)
