@@ -89,8 +89,18 @@ def measure(layer: Layer, peers: bool = True, seconds: float = 4.0) -> list[Row]
     return [Row(name, contestants[name][0], t, layer.macs / t / 1e9, slowest / t) for name, t in medians.items()]
 
 
+def table(layer: Layer, rows: list[Row]) -> tuple[str, list[str], list[list[str]]]:
+    """Title, head and cells of the ladder as text."""
+    size = layer.bytes
+    title = (f"Convolution, {layer}: {layer.macs:,} multiply-adds (1 MAC = 2 FLOP) forward, as many for each of the two gradients; "
+             f"{layer.parameters:,} weights; x {size['x'] / 1024:,.0f} KiB, y {size['y'] / 1024:,.0f} KiB, "
+             f"as columns x is {size['cols'] / 1024:,.0f} KiB")
+    cells = [[row.name, row.label.split(":")[0].rstrip("."), f"{row.seconds * 1e3:,.3f}", f"{row.gmacs:,.3f}", f"{row.gain:,.1f}"] for row in rows]
+    return title, ["rung", "what it does", "ms", "10⁹ MAC/s", "times the slowest"], cells
+
+
 def _torch(x: np.ndarray, w: np.ndarray) -> tuple[str, Callable[[], Any]]:
     import torch
     tx, tw = torch.from_numpy(x), torch.from_numpy(w)
-    label = f"torch {torch.__version__.split('+')[0]}, {torch.get_num_threads()} threads (for comparison)."
+    label = f"torch {torch.__version__.split('+')[0]}, {torch.get_num_threads()} threads (for comparison)"
     return label, lambda: torch.nn.functional.conv2d(tx, tw, padding="same")

@@ -12,7 +12,6 @@ gradients.
 """
 from __future__ import annotations
 
-import functools
 import sys
 import threading
 import weakref
@@ -61,7 +60,6 @@ class Node:
 _FREED = object()
 
 
-@functools.cache
 def _takes_needs(backward: Callable[..., Any]) -> bool:
     """Whether a backward function has a parameter `needs`: which of its gradients are wanted, so that it can leave out the others."""
     code = backward.__code__

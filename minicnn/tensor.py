@@ -22,6 +22,14 @@ DEFAULT_DTYPE = np.dtype(np.float32)
 Axis = int | Sequence[int] | None
 
 
+_UFUNCS = {                      # NumPy's functions that are operations here, by name
+    np.add: "add", np.subtract: "sub", np.multiply: "mul", np.divide: "div", np.power: "pow", np.matmul: "matmul", np.negative: "neg",
+    np.equal: "eq", np.not_equal: "ne", np.less: "lt", np.less_equal: "le", np.greater: "gt", np.greater_equal: "ge",
+    np.maximum: "maximum", np.minimum: "minimum", np.absolute: "abs", np.exp: "exp", np.log: "log", np.sqrt: "sqrt", np.tanh: "tanh",
+    np.sin: "sin", np.cos: "cos", np.remainder: "remainder", np.floor_divide: "floor_divide", np.sign: "sign",
+}
+
+
 class Tensor:
     """A multi-dimensional array that remembers how it was made, so that gradients can flow back through it.
 
@@ -33,8 +41,7 @@ class Tensor:
     >>> x.grad
     tensor([2., 4., 6.])
     """
-    __array_priority__ = 100     # so that ndarray * Tensor becomes a Tensor
-    __slots__ = ("__weakref__", "_requires_grad", "data", "grad", "node")
+    __slots__ = ("__weakref__", "_array", "_requires_grad", "grad", "node")
 
     def __init__(self, data: Any, requires_grad: builtins.bool = False, dtype: Any = None) -> None:
         if isinstance(data, Tensor):
@@ -45,7 +52,7 @@ class Tensor:
                 data = data.astype(DEFAULT_DTYPE)
         if not hasattr(data, "shape") or isinstance(data, np.generic):
             data = np.asarray(data)
-        self.data: Any = data if dtype is None else data.astype(dtype, copy=False)
+        self._array: Any = data if dtype is None else data.astype(dtype, copy=False)
         if self.data.dtype.kind not in "fiub":
             raise TypeError(f"a Tensor holds floats, integers or booleans, not {self.data.dtype}")
         self.grad: Tensor | None = None
@@ -54,6 +61,15 @@ class Tensor:
         self.requires_grad_(requires_grad)
 
     # What it is
+
+    @property
+    def data(self) -> Any:
+        """The array. Torch's `p.data -= lr * p.grad` and `p.data = p.data - lr * p.grad` work, unrecorded, as there."""
+        return self._array
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        self._array = value.data if isinstance(value, Tensor) else value
 
     @property
     def shape(self) -> tuple[builtins.int, ...]:
@@ -160,6 +176,13 @@ class Tensor:
         if self.requires_grad:
             raise RuntimeError("an array of a tensor that requires grad would lose its gradient: use detach()")
         return np.array(self.data, dtype=dtype, copy=copy)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: tuple[Any, ...] = (), **options: Any) -> Any:
+        """NumPy's functions: `array * tensor` and np.exp(tensor) are operations of ours; `array -= tensor` changes the array."""
+        if method == "__call__" and ufunc in _UFUNCS and not out and not options:
+            return getattr(ops, _UFUNCS[ufunc])(*inputs)
+        arrays = [np.asarray(x) if isinstance(x, Tensor) else x for x in inputs]
+        return getattr(ufunc, method)(*arrays, **({"out": out} if out else {}), **options)
 
     def __dlpack__(self, **options: Any) -> Any:
         if self.requires_grad:

@@ -1,4 +1,4 @@
-"""Learning-rate schedules: fifty steps of every one beside torch, alone, multiplied, in sequence and resumed; errors by their whole text."""
+"""Learning-rate schedules: fifty steps of each beside torch, alone, multiplied, in sequence, resumed; errors by their whole text."""
 from __future__ import annotations
 
 import warnings
@@ -30,8 +30,8 @@ SCHEDULES: dict[str, Schedule] = {                             # s: our or torch
     "linear down": lambda s, o: s.LinearLR(o, 1.0, 0.25, 30),
     "constant": lambda s, o: s.ConstantLR(o, 0.2, 11),
     "one-cycle": lambda s, o: s.OneCycleLR(o, 0.5, 50),
-    "one-cycle, linear": lambda s, o: s.OneCycleLR(o, 0.5, epochs=5, steps_per_epoch=11, anneal_strategy="linear", pct_start=0.21, div_factor=3.0,
-                                                   final_div_factor=7.0, base_momentum=0.6, max_momentum=0.8),
+    "one-cycle, linear": lambda s, o: s.OneCycleLR(o, 0.5, epochs=5, steps_per_epoch=11, anneal_strategy="linear", pct_start=0.21,
+                                                   div_factor=3.0, final_div_factor=7.0, base_momentum=0.6, max_momentum=0.8),
     "one-cycle, three phases": lambda s, o: s.OneCycleLR(o, [0.5, 0.1], 50, pct_start=0.4, three_phase=True),
     "one-cycle, pct 0": lambda s, o: s.OneCycleLR(o, 0.5, 50, pct_start=0.0, cycle_momentum=False),
     "warm-up, cosine": lambda s, o: s.SequentialLR(o, [s.LinearLR(o, 0.1, total_iters=5), s.CosineAnnealingLR(o, 20, 0.01)], [5]),
@@ -44,9 +44,9 @@ SCHEDULES: dict[str, Schedule] = {                             # s: our or torch
 def optimizers(name: str = "SGD", **options: Any) -> tuple[Any, Any]:
     """The same optimiser of both, with two groups of unequal rates."""
     pair = []
-    for module, tensor in ((optim, Tensor(np.zeros(1), requires_grad=True)), (torch.optim, torch.zeros(1, dtype=torch.float64, requires_grad=True))):
-        optimizer = getattr(module, name)([tensor], lr=0.1, **options)
-        optimizer.add_param_group({"params": type(tensor)(np.zeros(1)) if module is optim else torch.zeros(1), "lr": 0.03})
+    for module, tensor in ((optim, Tensor), (torch.optim, torch.tensor)):
+        optimizer = getattr(module, name)([tensor(np.zeros(1))], lr=0.1, **options)
+        optimizer.add_param_group({"params": tensor(np.zeros(1)), "lr": 0.03})
         pair.append(optimizer)
     return pair[0], pair[1]
 
@@ -61,7 +61,7 @@ def table(optimizer: Any, scheduler: Any, steps: int, *measurements: Any) -> np.
         optimizer.step()
         scheduler.step(*(m[step] for m in measurements))
         rows.append(now())
-        assert [row for row in rows[-1][::2]] == list(scheduler.get_last_lr())
+        assert rows[-1][::2] == list(scheduler.get_last_lr())
     return np.array(rows, dtype=np.float64)
 
 
@@ -125,7 +125,8 @@ def test_schedules_on_one_optimiser_multiply() -> None:
     tables = []
     for optimizer, s in zip(optimizers(), (lr_scheduler, torch.optim.lr_scheduler), strict=True):
         rows = []
-        schedulers = [s.LinearLR(optimizer, 0.1), s.ExponentialLR(optimizer, 0.9), s.StepLR(optimizer, 4), s.CosineAnnealingLR(optimizer, 9, 1e-3)]
+        schedulers = [s.LinearLR(optimizer, 0.1), s.ExponentialLR(optimizer, 0.9), s.StepLR(optimizer, 4),
+                      s.CosineAnnealingLR(optimizer, 9, 1e-3)]
         for _ in range(25):
             optimizer.step()
             for scheduler in schedulers:
@@ -178,7 +179,8 @@ ERRORS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: lr_scheduler.LinearLR(O, 0.5, 1.5), ValueError, "LinearLR: end_factor is 1.5, expected 0..1"),
     (lambda: lr_scheduler.ConstantLR(O, 1.5), ValueError, "ConstantLR: factor is 1.5, expected 0 < factor <= 1"),
     (lambda: lr_scheduler.CosineAnnealingLR(O, 0), ValueError, "CosineAnnealingLR: T_max is 0, expected a whole number of at least 1"),
-    (lambda: lr_scheduler.OneCycleLR(O, 0.1), ValueError, "OneCycleLR: how long is the cycle? Give total_steps, or epochs and steps_per_epoch"),
+    (lambda: lr_scheduler.OneCycleLR(O, 0.1), ValueError,
+     "OneCycleLR: how long is the cycle? Give total_steps, or epochs and steps_per_epoch"),
     (lambda: lr_scheduler.OneCycleLR(O, 0.1, 0), ValueError, "OneCycleLR: total_steps is 0, expected a whole number of at least 1"),
     (lambda: lr_scheduler.OneCycleLR(O, 0.1, epochs=2, steps_per_epoch=0), ValueError,
      "OneCycleLR: steps_per_epoch is 0, expected a whole number of at least 1"),

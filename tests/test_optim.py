@@ -18,7 +18,8 @@ OPTIONS = [
     ("SGD", {}), ("SGD", {"lr": 0.1}), ("SGD", {"lr": 0.1, "momentum": 0.9}), ("SGD", {"lr": 0.1, "weight_decay": 0.3}),
     ("SGD", {"lr": 0.1, "momentum": 0.9, "dampening": 0.4}), ("SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.1}),
     ("SGD", {"lr": 0.1, "momentum": 0.5, "dampening": 0.2, "weight_decay": 0.1, "maximize": True}), ("SGD", {"lr": 0, "momentum": 0.9}),
-    ("Adam", {}), ("Adam", {"lr": 0.1, "betas": (0.5, 0.7)}), ("Adam", {"lr": 0.1, "betas": (0.0, 0.0)}), ("Adam", {"lr": 0.05, "eps": 0.1}),
+    ("Adam", {}), ("Adam", {"lr": 0.1, "betas": (0.5, 0.7)}), ("Adam", {"lr": 0.1, "betas": (0.0, 0.0)}),
+    ("Adam", {"lr": 0.05, "eps": 0.1}),
     ("Adam", {"lr": 0.1, "weight_decay": 0.3}), ("Adam", {"lr": 0.1, "maximize": True}),
     ("AdamW", {}), ("AdamW", {"lr": 0.1, "weight_decay": 0.3, "betas": (0.8, 0.9), "eps": 1e-3}), ("AdamW", {"lr": 0.1, "maximize": True}),
 ]
@@ -62,8 +63,10 @@ def test_float32_stays_float32_and_the_same_array(name: str, options: dict[str, 
 
 
 def to_torch(state: dict[str, Any]) -> dict[str, Any]:
-    convert = {number: {k: torch.tensor(np.asarray(v)) if isinstance(v, Tensor) else v for k, v in s.items()} for number, s in state["state"].items()}
-    return {"state": convert, "param_groups": state["param_groups"]}
+    def convert(values: dict[str, Any]) -> dict[str, Any]:
+        return {key: torch.tensor(np.asarray(v)) if isinstance(v, Tensor) else v for key, v in values.items()}
+
+    return {"state": {number: convert(values) for number, values in state["state"].items()}, "param_groups": state["param_groups"]}
 
 
 @pytest.mark.parametrize(("name", "options"), [o for o in OPTIONS if o[1]], ids=[i for i, o in zip(IDS, OPTIONS, strict=True) if o[1]])
@@ -136,8 +139,9 @@ def test_nan_and_infinity_reach_the_parameters() -> None:
 
 def test_repr_is_readable() -> None:
     p = Tensor(np.zeros(1), requires_grad=True)
-    assert repr(optim.SGD([p], lr=0.5)) == ("SGD (\nParameter Group 0\n    dampening: 0\n    lr: 0.5\n    maximize: False\n    momentum: 0\n"
-                                            "    nesterov: False\n    weight_decay: 0\n)")
+    assert repr(optim.SGD([p], lr=0.5)).splitlines() == [
+        "SGD (", "Parameter Group 0", "    dampening: 0", "    lr: 0.5", "    maximize: False", "    momentum: 0", "    nesterov: False",
+        "    weight_decay: 0", ")"]
 
 
 P = Tensor(np.zeros(2), requires_grad=True)
@@ -147,7 +151,8 @@ ERRORS = [
     (lambda: optim.SGD([1.0]), TypeError, "SGD: a parameter is a float, expected a Tensor"),
     (lambda: optim.SGD([P * 2]), ValueError, "SGD: a parameter of shape (2,) is the result of an operation, so no step can change it"),
     (lambda: optim.SGD([P, P]), ValueError, "SGD: a parameter was given twice, so it would be changed twice a step"),
-    (lambda: optim.SGD([{"params": P}, {"params": P}]), ValueError, "SGD: a parameter was given twice, so it would be changed twice a step"),
+    (lambda: optim.SGD([{"params": P}, {"params": P}]), ValueError,
+     "SGD: a parameter was given twice, so it would be changed twice a step"),
     (lambda: optim.SGD([P], lr=-1), ValueError, "SGD: lr is -1, expected a finite number of at least 0"),
     (lambda: optim.SGD([P], lr=float("nan")), ValueError, "SGD: lr is nan, expected a finite number of at least 0"),
     (lambda: optim.SGD([{"params": P, "momentum": -2}]), ValueError, "SGD: momentum is -2, expected a finite number of at least 0"),
@@ -160,8 +165,8 @@ ERRORS = [
      "SGD.load_state_dict: the saved groups have [2] parameters, this optimiser's have [1]"),
     (lambda: optim.SGD([P]).load_state_dict({"state": {7: {}}, "param_groups": [{"params": [0]}]}), ValueError,
      "SGD.load_state_dict: there is a state for parameter 7, but parameters are 0..0"),
-    (lambda: optim.SGD([P]).load_state_dict({"state": {0: {"momentum_buffer": np.zeros(3)}}, "param_groups": [{"params": [0]}]}), ValueError,
-     "SGD.load_state_dict: momentum_buffer of parameter 0 has shape (3,), the parameter (2,)"),
+    (lambda: optim.SGD([P]).load_state_dict({"state": {0: {"momentum_buffer": np.zeros(3)}}, "param_groups": [{"params": [0]}]}),
+     ValueError, "SGD.load_state_dict: momentum_buffer of parameter 0 has shape (3,), the parameter (2,)"),
     (lambda: optim.Optimizer([P], {}).update(None, None, {}, {}), NotImplementedError, "Optimizer must define update(p, g, state, group)"),
 ]
 

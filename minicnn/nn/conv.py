@@ -26,7 +26,7 @@ class _Conv2d(Module):
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         self.kernel_size, self.stride = pair(kernel_size, "kernel_size", least=1), pair(stride, "stride", least=1)
         self.dilation, self.output_padding = pair(dilation, "dilation", least=1), pair(output_padding, "output_padding", least=0)
-        self.padding = padding if isinstance(padding, str) else tuple(padding) if isinstance(padding, Sequence) else (padding, padding)
+        self.padding: Any = padding if isinstance(padding, str) else tuple(padding) if isinstance(padding, Sequence) else (padding, padding)
         self.padding_mode = padding_mode
         self.weight = Parameter(empty(*weight_channels, *self.kernel_size, dtype=dtype))
         self.register_parameter("bias", Parameter(empty(out_channels, dtype=dtype)) if bias else None)

@@ -57,7 +57,7 @@ def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
 def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0) -> Tensor:
     """Normal, restricted to [a, b]: a and b are values, not multiples of std.
 
-    Rejection sampling with a uniform proposal (Robert 1995): a proposed z is kept with probability density(z) / (largest density in [a, b]).
+    Rejection sampling with a uniform proposal (Robert 1995): z is kept with probability density(z) / (largest density in [a, b]).
     Beyond 8 std from the peak nothing is proposed; less than 1e-15 of the probability is there.
     """
     if not a < b or std <= 0:
@@ -67,8 +67,8 @@ def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float 
     flat = np.empty(tensor.numel(), _drawn_dtype(tensor))
     todo = np.arange(flat.size)
     while todo.size:
-        z = low + (high - low) * random.generator().random(todo.size)
-        keep = random.generator().random(todo.size) < np.exp(((peak - mean) ** 2 - (z - mean) ** 2) / (2 * std**2))
+        z = low + (high - low) * random.generator().random(todo.size, dtype=flat.dtype)
+        keep = random.generator().random(todo.size, dtype=flat.dtype) < np.exp(((peak - mean) ** 2 - (z - mean) ** 2) / (2 * std**2))
         flat[todo[keep]] = z[keep]
         todo = todo[~keep]
     tensor.data[...] = flat.reshape(tensor.shape)

@@ -1,4 +1,4 @@
-"""Module: a part of a network. It finds its parameters, buffers and sub-modules by watching what is assigned to it."""
+"""Module: a part of a network, from a single layer to all of it."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
@@ -8,11 +8,13 @@ from typing import Any, Self
 import numpy as np
 
 from minicnn.nn import state
+from minicnn.nn.hooks import RemovableHandle
 from minicnn.nn.parameter import Parameter
+from minicnn.nn.registry import Registry
 from minicnn.tensor import Tensor
 
 
-class Module:
+class Module(Registry):
     """The base of all layers and networks: assign parameters and sub-modules in __init__, compute in forward.
 
     class Net(Module):
@@ -25,12 +27,12 @@ class Module:
 
     training: True in training mode; Dropout and batch norm look at it.
     """
-    training: bool
 
     def __init__(self) -> None:
-        # Straight into __dict__: __setattr__ looks things up in these tables. The first three are ordered, and that is state_dict's order.
-        self.__dict__.update(training=True, _parameters={}, _buffers={}, _modules={}, _non_persistent=set(),
-                             _forward_pre_hooks={}, _forward_hooks={})
+        super().__init__()
+        self.training = True
+        self._forward_pre_hooks: dict[RemovableHandle, Callable[..., Any]] = {}
+        self._forward_hooks: dict[RemovableHandle, Callable[..., Any]] = {}
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the output. Subclasses define it; users call the module itself, which runs the hooks too."""
@@ -47,83 +49,6 @@ class Module:
             if changed is not None:
                 y = changed
         return y
-
-    # What is assigned
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        kind = "_parameters" if isinstance(value, Parameter) else "_modules" if isinstance(value, Module) else None
-        if kind and "_modules" not in self.__dict__:
-            raise AttributeError(f"cannot assign {name!r} yet: {type(self).__name__}.__init__() must call super().__init__() first")
-        home = self._home(name)
-        if kind:
-            if home not in (None, kind):
-                delattr(self, name)
-            self.__dict__.pop(name, None)              # a plain attribute would hide the entry
-            self.__dict__[kind][name] = value
-        elif home is None:
-            object.__setattr__(self, name, value)
-        elif value is None or (home == "_buffers" and isinstance(value, Tensor)):
-            self.__dict__[home][name] = value
-        else:
-            what = {"_parameters": "parameter", "_buffers": "buffer", "_modules": "module"}[home]
-            wanted = {"_parameters": "a Parameter", "_buffers": "a Tensor", "_modules": "a Module"}[home]
-            raise TypeError(f"cannot assign a {type(value).__name__} as {what} {name!r} of {type(self).__name__}: it must be {wanted} or None")
-
-    def __getattr__(self, name: str) -> Any:
-        """Python asks here for what is not a plain attribute."""
-        home = self._home(name)
-        if home:
-            return self.__dict__[home][name]
-        hint = "" if "_modules" in self.__dict__ else f" (did {type(self).__name__}.__init__() call super().__init__()?)"
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}")
-
-    def __delattr__(self, name: str) -> None:
-        home = self._home(name)
-        if home is None:
-            object.__delattr__(self, name)
-        else:
-            del self.__dict__[home][name]
-            self._non_persistent.discard(name)
-
-    def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *self._parameters, *self._buffers, *self._modules})
-
-    def _home(self, name: str) -> str | None:
-        """The table that has `name`."""
-        return next((table for table in ("_parameters", "_buffers", "_modules") if name in self.__dict__.get(table, ())), None)
-
-    def register_parameter(self, name: str, param: Parameter | None) -> None:
-        """Add a parameter under `name`; None reserves the name, such as the bias of a layer without one."""
-        self._register("_parameters", name, param, Parameter)
-
-    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
-        """Add a tensor that belongs to the module's state but is not learned, such as a running mean.
-
-        persistent: whether it appears in state_dict.
-        """
-        self._register("_buffers", name, tensor, Tensor)
-        if not persistent:
-            self._non_persistent.add(name)
-
-    def add_module(self, name: str, module: Module | None) -> None:
-        """Add a sub-module under `name`, which need not be a Python identifier."""
-        self._register("_modules", name, module, Module)
-
-    def register_module(self, name: str, module: Module | None) -> None:
-        self.add_module(name, module)
-
-    def _register(self, table: str, name: str, value: Any, kind: type) -> None:
-        if table not in self.__dict__:
-            raise AttributeError(f"cannot register {name!r} yet: {type(self).__name__}.__init__() must call super().__init__() first")
-        if not isinstance(name, str):
-            raise TypeError(f"the name of a parameter, buffer or module must be a str, got {type(name).__name__}")
-        if not name or "." in name:
-            raise ValueError(f"the name {name!r} cannot be used: it must not be empty or contain a dot, which separates the names in state_dict")
-        if hasattr(self, name) and name not in self.__dict__[table]:
-            raise ValueError(f"{type(self).__name__} already has an attribute {name!r}")
-        if value is not None and not isinstance(value, kind):
-            raise TypeError(f"cannot register a {type(value).__name__} as {name!r}: it must be a {kind.__name__} or None")
-        self.__dict__[table][name] = value
 
     # What there is: every module and tensor once, even when it is shared
 
@@ -278,23 +203,6 @@ class Module:
 
     def _child_reprs(self) -> Iterator[tuple[str, str]]:
         return ((name, repr(module)) for name, module in self._modules.items())
-
-
-class RemovableHandle:
-    """What registering a hook returns: `handle.remove()` takes the hook away again; so does the end of a `with` block."""
-
-    def __init__(self, hooks: dict[RemovableHandle, Callable[..., Any]], hook: Callable[..., Any]) -> None:
-        self._hooks = hooks
-        hooks[self] = hook
-
-    def remove(self) -> None:
-        self._hooks.pop(self, None)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.remove()
 
 
 def join(prefix: str, name: str) -> str:

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -32,7 +32,7 @@ class _Norm(Module):
 
 class _BatchNorm(_Norm):
     """Batch norm for inputs of the ranks in `_axes`."""
-    _axes: dict[int, str]
+    _axes: ClassVar[dict[int, str]]
 
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
                  track_running_stats: bool = True, *, bias: bool = True, dtype: Any = None) -> None:
@@ -68,9 +68,9 @@ class _BatchNorm(_Norm):
             self.num_batches_tracked.data += 1
             if momentum is None:                             # the plain mean over all batches so far
                 momentum = 1 / self.num_batches_tracked.item()
-        running = (self.running_mean, self.running_var) if update or not self.training else (None, None)
-        return F.batch_norm(x, *running, self.weight, self.bias, training=self.training or self.running_mean is None,
-                            momentum=momentum or 0.0, eps=self.eps)
+        mean, var = (self.running_mean, self.running_var) if update or not self.training else (None, None)
+        return F.batch_norm(x, mean, var, self.weight, self.bias, training=self.training or mean is None, momentum=momentum or 0.0,
+                            eps=self.eps)
 
     def extra_repr(self) -> str:
         return (f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, bias={self.bias is not None}, "
@@ -83,18 +83,19 @@ class BatchNorm2d(_BatchNorm):
         y[n, c, h, w] = (x[n, c, h, w] - mean[c]) / √(var[c] + eps) * weight[c] + bias[c]
 
     In training mode mean and (biased) var are the batch's, and move the running ones, running = (1 - momentum)*running + momentum*batch's,
-    the variance unbiased; momentum None means the plain mean of all batches. In eval mode, and with track_running_stats, the running ones are used.
+    the variance unbiased; momentum None means the plain mean of all batches. In eval mode the running ones are used, unless
+    track_running_stats is False.
 
     Shapes: x (N, C, H, W) -> the same; C is num_features; weight, bias, running_mean, running_var (C).
     affine, bias: whether there is a weight, and a bias. Raises ValueError for another rank or number of channels, and for a training batch
     with a single value per channel.
     """
-    _axes = {4: "(N, C, H, W)"}
+    _axes: ClassVar = {4: "(N, C, H, W)"}
 
 
 class BatchNorm1d(_BatchNorm):
     """Batch norm of features: BatchNorm2d for x (N, C) or (N, C, L), normalised over N, and L if there is one."""
-    _axes = {2: "(N, C)", 3: "(N, C, L)"}
+    _axes: ClassVar = {2: "(N, C)", 3: "(N, C, L)"}
 
 
 class GroupNorm(_Norm):

@@ -19,9 +19,8 @@ class IncompatibleKeys(NamedTuple):
 
 
 def state_dict(module: Module, prefix: str = "") -> dict[str, Tensor]:
-    """Every parameter and persistent buffer, detached but not copied, in torch's order: a module's own parameters, its buffers, its children.
-
-    What is shared appears under each of its names. `prefix` is put before every name as it is.
+    """Every parameter and persistent buffer, detached but not copied, in torch's order: a module's own parameters, its buffers, then
+    its children. What is shared appears under each of its names. `prefix` is put before every name as it is.
     """
     return {prefix + name: tensor.detach() for name, tensor in _tensors(module).items()}
 
@@ -31,8 +30,10 @@ def load_state_dict(module: Module, state: Mapping[str, Any], strict: bool = Tru
 
     strict: also refuse names that are missing or unexpected. Values of the wrong shape are refused always.
 
-    Raises RuntimeError that lists every problem; the module is then unchanged.
+    Raises RuntimeError that lists every problem; the module is then unchanged. TypeError for something that is no dictionary.
     """
+    if not isinstance(state, Mapping):
+        raise TypeError(f"load_state_dict: expected a dictionary of tensors, got {type(state).__name__}")
     own = _tensors(module)
     values = {name: value.data if isinstance(value, Tensor) else np.asarray(value) for name, value in state.items()}
     keys = IncompatibleKeys([name for name in own if name not in values], [name for name in values if name not in own])
@@ -43,7 +44,7 @@ def load_state_dict(module: Module, state: Mapping[str, Any], strict: bool = Tru
         problems.append(f"Unexpected key(s) in state_dict: {_quoted(keys.unexpected_keys)}.")
     for name, tensor in own.items():
         if name in values and values[name].dtype.kind not in "fiub":
-            problems.append(f"{name} holds no numbers: got {type(state[name]).__name__}.")
+            problems.append(f"{name} holds no real numbers: got {type(state[name]).__name__}.")
         elif name in values and values[name].shape != tensor.shape:
             problems.append(f"size mismatch for {name}: the shape in state_dict is {values[name].shape}, in the module {tensor.shape}.")
     if problems:

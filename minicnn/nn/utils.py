@@ -9,7 +9,8 @@ import numpy as np
 from minicnn.tensor import Tensor
 
 
-def clip_grad_norm_(parameters: Tensor | Iterable[Tensor], max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False) -> Tensor:
+def clip_grad_norm_(parameters: Tensor | Iterable[Tensor], max_norm: float, norm_type: float = 2.0,
+                    error_if_nonfinite: bool = False) -> Tensor:
     """Scale all gradients, in place, so that the norm of all of them together is at most max_norm. Returns the norm they had.
 
         total = (sum over all gradients of |g|^norm_type)^(1 / norm_type),      g <- g * min(1, max_norm / (total + 1e-6))

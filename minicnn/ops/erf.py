@@ -17,11 +17,10 @@ def erf(x: Any) -> Any:
 
     Taylor's series around the nearest point g of a table: sum over n of c_n(g) * (x - g)^n.
     """
-    x = np.clip(x, -REACH, REACH)
+    x, y = np.clip(x, -REACH, REACH), np.zeros_like(x)
     point = np.nan_to_num(np.rint(x / STEP)).astype(np.int64)
     distance = x - (point * STEP).astype(x.dtype)
-    coefficients = np.asarray(_taylor(), dtype=x.dtype, like=x)            # (TERMS, points)
-    y = np.zeros_like(x)
+    coefficients = np.asarray(_taylor(), dtype=x.dtype, like=y)            # (TERMS, points)
     for c in coefficients[::-1]:                                           # Horner's rule
         y = y * distance + c[point + round(REACH / STEP)]
     return y

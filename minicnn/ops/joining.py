@@ -80,8 +80,8 @@ def split(x: Tensor, split_size: int | Sequence[int], dim: int = 0) -> tuple[Ten
 
 
 def chunk(x: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
-    """At most `chunks` parts along an axis, all of size ceil(n / chunks) but the last."""
+    """At most `chunks` parts along an axis of n, all of size ceil(n / chunks) but the last."""
     if chunks < 1:
         raise ValueError(f"chunk: chunks must be at least 1, got {chunks}")
     n = x.shape[one_axis("chunk", dim, x.shape)] if x.ndim else 1
-    return split(x, max(1, -(-n // chunks)), dim)
+    return split(x, -(-n // chunks) or [0] * chunks, dim)

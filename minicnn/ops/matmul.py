@@ -4,6 +4,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from minicnn.autograd import record
 from minicnn.ops.operands import broadcast_shape, unbroadcast
 from minicnn.tensor import Tensor
@@ -18,14 +20,14 @@ def matmul_backward(dy: Any, cache: Any, needs: Sequence[bool] = (True, True)) -
     """da = dy @ b.T, db = a.T @ dy, summed over the stacks that broadcasting repeated."""
     a, b = cache
     row, column = a.ndim == 1, b.ndim == 1                     # a vector is a row on the left and a column on the right
-    dy = dy[..., None, :] if row else dy
     dy = dy[..., None] if column else dy
+    dy = dy[..., None, :] if row else dy
     A, B = a[None] if row else a, b[:, None] if column else b
     da = unbroadcast(dy @ B.swapaxes(-1, -2), A.shape).reshape(a.shape) if needs[0] else None
     if not needs[1]:
         return da, None
-    if B.ndim == 2:                                            # one matrix for all: a single product over every row of the stack
-        db = A.reshape(-1, A.shape[-1]).T @ dy.reshape(-1, dy.shape[-1])
+    if B.ndim == 2:                                            # one matrix for all: a single product over all rows of the stack
+        db = np.tensordot(A, dy, (range(A.ndim - 1), range(A.ndim - 1)))
     else:
         db = unbroadcast(A.swapaxes(-1, -2) @ dy, B.shape)
     return da, db.reshape(b.shape)

@@ -53,4 +53,4 @@ def _checked(op: str, x: Tensor, dim: int, dtype: Any) -> Tensor:
     floating(op, x=x)
     if not -max(x.ndim, 1) <= dim < max(x.ndim, 1):
         raise ValueError(f"{op}: dim {dim} is out of range for x of shape {x.shape}")
-    return x if x.ndim else x.reshape(1)
+    return x

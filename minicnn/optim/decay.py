@@ -46,7 +46,8 @@ class ExponentialLR(LRScheduler):
 class LambdaLR(LRScheduler):
     """lr_t = lr_0 * f(t), with a function f of your own, or a list of them, one a parameter group."""
 
-    def __init__(self, optimizer: Optimizer, lr_lambda: Callable[[int], float] | Sequence[Callable[[int], float]], last_epoch: int = -1) -> None:
+    def __init__(self, optimizer: Optimizer, lr_lambda: Callable[[int], float] | Sequence[Callable[[int], float]],
+                 last_epoch: int = -1) -> None:
         self.lr_lambdas = each_group("LambdaLR", optimizer, "lr_lambda", lr_lambda)
         super().__init__(optimizer, last_epoch)
 

@@ -101,7 +101,8 @@ class Optimizer:
         state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
         for number, values in state_dict["state"].items():
             if number not in parameters:
-                raise ValueError(f"{name}.load_state_dict: there is a state for parameter {number}, but parameters are 0..{len(parameters) - 1}")
+                raise ValueError(f"{name}.load_state_dict: there is a state for parameter {number}, "
+                                 f"but parameters are 0..{len(parameters) - 1}")
             state[parameters[number]] = {key: _restored(name, number, key, v, parameters[number]) for key, v in values.items()}
         self.param_groups, self.state = groups, state
 

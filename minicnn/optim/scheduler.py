@@ -21,8 +21,8 @@ class LRScheduler:
             if last_epoch == -1:
                 group.setdefault("initial_lr", group["lr"])
             elif "initial_lr" not in group:
-                raise ValueError(f"{type(self).__name__}: last_epoch is {last_epoch}, so training is resumed, but group {i} has no initial_lr: "
-                                 "load the optimiser's state_dict first")
+                raise ValueError(f"{type(self).__name__}: last_epoch is {last_epoch}, so training is resumed, but group {i} has no "
+                                 "initial_lr: load the optimiser's state_dict first")
         self.optimizer, self.last_epoch = optimizer, last_epoch
         self.base_lrs: list[float] = [group["initial_lr"] for group in optimizer.param_groups]
         self._resuming = last_epoch >= 0

@@ -9,6 +9,6 @@ from minicnn.training.predictor import Prediction, Predictor
 from minicnn.training.recipe import Recipe, recipe_for
 
 __all__ = [
-    "Description", "Epoch", "Evaluation", "Experiment", "Interrupted", "Observer", "Prediction", "Predictor", "Recipe", "Result", "accuracy",
-    "confusion_matrix", "evaluate", "fit", "load_checkpoint", "recipe_for", "save_checkpoint",
+    "Description", "Epoch", "Evaluation", "Experiment", "Interrupted", "Observer", "Prediction", "Predictor", "Recipe", "Result",
+    "accuracy", "confusion_matrix", "evaluate", "fit", "load_checkpoint", "recipe_for", "save_checkpoint",
 ]

@@ -34,6 +34,13 @@ class Description:
     std: tuple[float, ...]
     background: float
 
+    @classmethod
+    def from_json(cls, text: str) -> Description:
+        values = json.loads(text)
+        H, W = values["image_size"]
+        return cls(str(values["model"]), int(values["in_channels"]), (int(H), int(W)), tuple(map(str, values["classes"])),
+                   tuple(map(float, values["mean"])), tuple(map(float, values["std"])), float(values["background"]))
+
     def build(self) -> Module:
         """The network, with new random weights."""
         return models.create(self.model, self.in_channels, self.image_size, len(self.classes))
@@ -43,12 +50,11 @@ def save(path: str | Path, model: Module, description: Description) -> None:
     """Write the state_dict of `model`, and its description. Raises OSError; then no file is left, or the old one."""
     from safetensors.numpy import save as serialize
 
-    # Contiguous copies: safetensors reads memory from front to back, whatever the strides say.
-    arrays = {name: np.ascontiguousarray(tensor.data) for name, tensor in model.state_dict().items()}
+    # Copies in row-major order: safetensors reads memory from front to back, whatever the strides say.
+    arrays = {name: np.array(tensor.data, order="C") for name, tensor in model.state_dict().items()}
     text = json.dumps(asdict(description), sort_keys=True)
     metadata = {"format": FORMAT, "description": text, "sha256": _digest(arrays, text)}
-    write_whole(path, serialize({name: array.reshape(tensor.shape) for (name, array), tensor in
-                                 zip(arrays.items(), model.state_dict().values(), strict=True)}, metadata))
+    write_whole(path, serialize(arrays, metadata))
 
 
 def load(path: str | Path) -> tuple[Module, Description]:
@@ -64,11 +70,10 @@ def load(path: str | Path) -> tuple[Module, Description]:
     if _digest(arrays, text) != metadata.get("sha256"):
         raise ValueError(f"{path}: damaged: the weights do not have the SHA-256 they were saved with; copy the file again or train again")
     try:
-        values = json.loads(text)
-        description = Description(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        description = Description.from_json(text)
         model = description.build()
         model.load_state_dict(arrays)
-    except (RuntimeError, TypeError, ValueError, AttributeError, MemoryError) as error:
+    except (RuntimeError, TypeError, ValueError, KeyError, MemoryError) as error:
         what = " ".join(str(error).split())
         raise ValueError(f"{path}: the weights do not fit this version of the network: {what}; train again") from error
     return model.eval(), description
@@ -92,5 +97,5 @@ def _digest(arrays: Mapping[str, Any], text: str) -> str:
     digest = hashlib.sha256(text.encode())
     for name in sorted(arrays):
         digest.update(f"\n{name} {arrays[name].dtype} {arrays[name].shape}\n".encode())
-        digest.update(np.ascontiguousarray(arrays[name]))
+        digest.update(arrays[name].tobytes())
     return digest.hexdigest()

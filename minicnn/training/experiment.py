@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from minicnn import __version__, kernels, models, random
+from minicnn import __version__, kernels, random
 from minicnn.data import ArrayDataset, Compose, DataLoader
+from minicnn.data.sources import NAMES
 from minicnn.nn import Module
 from minicnn.training import images, plots
 from minicnn.training.checkpoint import Description
 from minicnn.training.images import Statistics
-from minicnn.training.loop import Evaluation, Observer, evaluate, fit
+from minicnn.training.loop import Evaluation, Observer, fit
 from minicnn.training.recipe import Recipe
 from minicnn.training.run_folder import Run
 
@@ -54,15 +55,14 @@ class Experiment:
         test_loader = DataLoader(self.test, max(recipe.batch_size, 256), transform=normalize)
         optimizer = recipe.build_optimizer(self.model)
         scheduler = recipe.build_schedule(optimizer, len(loader))
-        name = recipe.dataset if recipe.dataset in images_known() else Path(recipe.dataset).resolve().name
+        name = recipe.dataset if recipe.dataset in NAMES else Path(recipe.dataset).resolve().name
         run = Run(out, f"{name}-{recipe.model}", self.model, self.description, self._config())
         per_epoch = min(len(loader) * recipe.batch_size, len(self.train))
         with _noted(run):
             with display(recipe.epochs, per_epoch) as shown:
                 fit(self.model, loader, test_loader, optimizer, recipe.epochs, scheduler, observers=(shown, run))
-            test = evaluate(self.model, test_loader)
-            run.finish("finished", test)
-            return Result(run.folder, test, *self._pictures(run, normalize))
+            run.finish("finished")
+        return Result(run.folder, run.history[-1].test, *self._pictures(run, normalize))
 
     def _config(self) -> dict[str, Any]:
         versions = {name: importlib.metadata.version(name) for name in ("numpy", "numba")}
@@ -98,12 +98,6 @@ def parameter_count(model: Module) -> int:
     return sum(p.numel() for p in model.parameters())
 
 
-def images_known() -> tuple[str, ...]:
-    from minicnn.data.sources import NAMES
-
-    return NAMES
-
-
 @contextlib.contextmanager
 def _noted(run: Run) -> Iterator[None]:
     """Whatever ends the run early is written into its folder, as far as the disk still takes it."""
@@ -112,7 +106,7 @@ def _noted(run: Run) -> Iterator[None]:
     except KeyboardInterrupt:
         run.save_weights()
         run.finish("interrupted")
-        raise Interrupted(f"interrupted after {len(run.history)} epochs; the network so far is saved in {run.folder}") from None
+        raise Interrupted(f"interrupted in epoch {len(run.history) + 1}; the network so far is saved in {run.folder}") from None
     except Exception as error:
         with contextlib.suppress(OSError):
             run.finish("failed", error=str(error))

@@ -9,6 +9,7 @@ import numpy as np
 
 from minicnn import data
 from minicnn.data import ArrayDataset, ImageFolder, Normalize
+from minicnn.data.sources import NAMES
 
 GREY = {"1", "L", "LA", "I", "I;16", "I;16B", "F"}             # Pillow's modes without colour
 
@@ -34,11 +35,9 @@ class Statistics:
 def load(dataset: str, root: str | Path | None = None, image_size: int = 32, progress: Any = None) -> tuple[ArrayDataset, ArrayDataset]:
     """(train, test): of a dataset that `minicnn.data.load` knows, or of the folder `dataset` with one sub-folder of images a class.
 
-    A folder that holds `train` and `test` (or `val`) is taken as split already; otherwise a fifth of each class is held out, always the same.
-    Its images are resized to image_size x image_size, grey when all of them are.
+    A folder that holds `train` and `test` (or `val`) is taken as split already; otherwise a fifth of each class is held out, always the
+    same. Its images are resized to image_size x image_size, grey when all of them are.
     """
-    from minicnn.data.sources import NAMES
-
     if dataset in NAMES:
         return data.load(dataset, root, progress=progress)
     folder = Path(dataset)

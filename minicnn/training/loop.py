@@ -44,8 +44,7 @@ class Epoch:
     lr: float
     loss: float
     accuracy: float
-    test_loss: float
-    test_accuracy: float
+    test: Evaluation
     seconds: float
     images_per_second: float
 
@@ -76,8 +75,7 @@ def fit(model: Module, train: Iterable[Any], test: Iterable[Any], optimizer: Opt
         lr, started = optimizer.param_groups[0]["lr"], time.perf_counter()
         images, loss, share = _train_epoch(number, model, train, optimizer, scheduler, loss_function, observers)
         seconds = time.perf_counter() - started
-        result = evaluate(model, test, loss_function)
-        history.append(Epoch(number, lr, loss, share, result.loss, result.accuracy, seconds, images / seconds))
+        history.append(Epoch(number, lr, loss, share, evaluate(model, test, loss_function), seconds, images / seconds))
         for observer in observers:
             observer.epoch(history[-1])
     return history

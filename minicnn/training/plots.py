@@ -21,11 +21,11 @@ from minicnn.training.loop import Epoch
 def learning_curve(path: Path, history: Sequence[Epoch]) -> None:
     """Loss and accuracy after each epoch, on the training and on the test images. Raises ImportError without matplotlib."""
     figure = _figure(9, 3.5)
+    epochs = [e.number for e in history]
     for i, name in enumerate(("loss", "accuracy")):
         axes = figure.add_subplot(1, 2, i + 1)
-        epochs = [e.number for e in history]
         axes.plot(epochs, [getattr(e, name) for e in history], marker=".", label="training")
-        axes.plot(epochs, [getattr(e, f"test_{name}") for e in history], marker=".", label="test")
+        axes.plot(epochs, [getattr(e.test, name) for e in history], marker=".", label="test")
         axes.set(xlabel="epoch", ylabel=name)
         axes.grid(alpha=0.3)
         axes.legend()
@@ -59,7 +59,8 @@ def example_images(folder: Path, test: ArrayDataset, most: int = 10) -> list[Pat
     for label in range(min(most, len(test.classes))):
         members = np.flatnonzero(test.labels == label)
         if members.size:
-            paths.append(folder / f"{label}-{re.sub(r'[^A-Za-z0-9]+', '-', test.classes[label])}.png")
+            name = re.sub(r"[^A-Za-z0-9]+", "-", test.classes[label])
+            paths.append(folder / (f"{label}.png" if name == str(label) else f"{label}-{name}.png"))
             write_whole(paths[-1], png(test.images[members[0]], test.max_value, Image))
     return paths
 

@@ -6,12 +6,22 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from minicnn.training.loop import Epoch, Observer
 
 
-class Lines(Observer):
+class Quiet(Observer):
+    """Shows nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        pass
+
+
+class Lines(Quiet):
     """One plain line an epoch: for logs, pipes and files."""
 
     def __init__(self, console: Console, epochs: int, images: int) -> None:
@@ -20,13 +30,7 @@ class Lines(Observer):
     def epoch(self, epoch: Epoch) -> None:
         self.console.print(
             f"epoch {epoch.number:>{len(str(self.epochs))}}/{self.epochs}  loss {epoch.loss:.4f}  accuracy {epoch.accuracy:6.2%}  "
-            f"test {epoch.test_accuracy:6.2%}  {epoch.images_per_second:,.0f} images/s", soft_wrap=True, highlight=False, markup=False)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        pass
+            f"test {epoch.test.accuracy:6.2%}  {epoch.images_per_second:,.0f} images/s", soft_wrap=True, highlight=False, markup=False)
 
 
 class Bar(Lines):
@@ -60,3 +64,26 @@ class Bar(Lines):
 def show(console: Console, epochs: int, images: int) -> Lines:
     """The display that suits the console; images: how many an epoch trains on."""
     return (Bar if console.is_terminal else Lines)(console, epochs, images)
+
+
+class Download:
+    """Shows the files that are downloaded: a bar on a terminal, a line a file elsewhere. Called with (file, bytes so far, all bytes)."""
+
+    def __init__(self, console: Console) -> None:
+        self.console, self.tasks = console, dict[str, TaskID]()
+        self.bar = Progress(TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=console)
+
+    def __call__(self, file: str, done: int, total: int) -> None:
+        if file not in self.tasks:
+            if self.console.is_terminal:
+                self.bar.start()
+            else:
+                self.console.print(f"downloading {file} ({total:,} bytes)", soft_wrap=True, highlight=False, markup=False)
+            self.tasks[file] = self.bar.add_task(file, total=total)
+        self.bar.update(self.tasks[file], completed=done)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.bar.stop()

@@ -72,8 +72,8 @@ class Recipe:
 
 
 DEFAULTS: dict[str, dict[str, Any]] = {                        # where they differ from Recipe's own
-    "mnist": {"model": "lenet", "epochs": 5, "lr": 0.005},
-    "fashion-mnist": {"model": "lenet", "epochs": 5, "lr": 0.005, "augment": False},
+    "mnist": {"model": "lenet", "epochs": 5, "batch_size": 128, "lr": 0.005},
+    "fashion-mnist": {"model": "lenet", "epochs": 5, "batch_size": 128, "lr": 0.005, "augment": False},
     "cifar-10": {"model": "resnet8", "epochs": 15, "batch_size": 128},
 }
 FOLDER: dict[str, Any] = {"model": "tinyvgg", "epochs": 20, "batch_size": 32, "lr": 0.002}

@@ -1,7 +1,6 @@
 """The folder of one training run: what was asked for, how it went, and the network."""
 from __future__ import annotations
 
-import dataclasses
 import json
 import time
 from pathlib import Path
@@ -13,7 +12,7 @@ from minicnn.nn import Module
 from minicnn.training import checkpoint
 from minicnn.training.checkpoint import Description
 from minicnn.training.files import write_whole
-from minicnn.training.loop import Epoch, Evaluation, Observer
+from minicnn.training.loop import Epoch, Observer
 
 WEIGHTS = "weights.safetensors"
 
@@ -27,23 +26,28 @@ class Run(Observer):
     """
 
     def __init__(self, parent: str | Path, name: str, model: Module, description: Description, config: dict[str, Any]) -> None:
-        self.folder = _new_folder(Path(parent), time.strftime(f"%Y-%m-%d-%H%M%S-{name}"))
+        self.folder = _new_folder(Path(parent), f"{time.strftime('%Y-%m-%d-%H%M%S')}-{name}")
         self.model, self.description = model, description
         self.history: list[Epoch] = []
-        self._write_json("config.json", config)
+        try:
+            self._write_json("config.json", config)
+        except OSError:
+            self.folder.rmdir()
+            raise
 
     def epoch(self, epoch: Epoch) -> None:
         self.history.append(epoch)
-        write_whole(self.folder / "metrics.jsonl", "".join(json.dumps(dataclasses.asdict(e)) + "\n" for e in self.history))
+        write_whole(self.folder / "metrics.jsonl", "".join(json.dumps(_numbers(e)) + "\n" for e in self.history))
         self.save_weights()
 
     def save_weights(self) -> None:
         checkpoint.save(self.folder / WEIGHTS, self.model, self.description)
 
-    def finish(self, status: str, test: Evaluation | None = None, error: str | None = None) -> None:
+    def finish(self, status: str, error: str | None = None) -> None:
         """Write result.json and, when there was a test, confusion_matrix.csv."""
         result: dict[str, Any] = {"status": status, "epochs": len(self.history), "error": error}
-        if test is not None:
+        if self.history:
+            test = self.history[-1].test
             result |= {"test_accuracy": test.accuracy, "test_loss": test.loss, "test_images": test.images}
             write_whole(self.folder / "confusion_matrix.csv", _csv(test.confusion, self.description.classes))
         self._write_json("result.json", {key: value for key, value in result.items() if value is not None})
@@ -67,6 +71,11 @@ def _new_folder(parent: Path, name: str) -> Path:
             number += 1
         except OSError as error:
             raise OSError(f"cannot save runs in {parent}: {error.strerror or error}") from error
+
+
+def _numbers(epoch: Epoch) -> dict[str, float]:
+    numbers = {name: value for name, value in vars(epoch).items() if name != "test"}
+    return numbers | {"test_loss": epoch.test.loss, "test_accuracy": epoch.test.accuracy}
 
 
 def _csv(counts: np.ndarray, classes: tuple[str, ...]) -> str:

@@ -47,9 +47,8 @@ def compare(ours: nn.Module, theirs: torch.nn.Module, *arrays: np.ndarray) -> No
 
 
 def same_state(ours: nn.Module, theirs: torch.nn.Module, tolerance: float) -> None:
-    """Every parameter and buffer is as close as `tolerance`; integers are equal."""
-    for name, expected in theirs.state_dict().items():
-        got = ours.state_dict()[name]
+    """Every parameter and buffer, in order, is as close as `tolerance`; integers are equal."""
+    for (name, got), expected in zip(ours.state_dict().items(), theirs.state_dict().values(), strict=True):
         if expected.is_floating_point():
             assert_close64(got, expected, tolerance, name)
         else:

@@ -85,5 +85,5 @@ def test_index_out_of_range(index: int) -> None:
 
 
 def test_only_modules() -> None:
-    with pytest.raises(TypeError, match="^cannot register a function as '1': it must be a Module or None$"):
+    with pytest.raises(TypeError, match=r"^cannot register a function as '1': it must be a Module or None$"):
         nn.Sequential(nn.ReLU(), lambda x: x)

@@ -65,9 +65,10 @@ def cdf(z: float) -> float:
     return math.erfc(-z / math.sqrt(2)) / 2
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(("mean", "std", "a", "b"), [(0, 1, -2, 2), (0.5, 0.02, -2, 2), (1, 2, 0, 1.5), (0, 1, 4, 5), (0, 1, -1000, 1000)])
-def test_trunc_normal(mean: float, std: float, a: float, b: float) -> None:
-    x = filled(lambda t: init.trunc_normal_(t, mean, std, a, b), dtype=np.float64)
+def test_trunc_normal(mean: float, std: float, a: float, b: float, dtype: type) -> None:
+    x = filled(lambda t: init.trunc_normal_(t, mean, std, a, b), dtype=dtype)
     low, high = (a - mean) / std, (b - mean) / std
     mass = cdf(high) - cdf(low)
     expected = (phi(low) - phi(high)) / mass                   # mean and variance of a truncated standard normal
@@ -111,18 +112,21 @@ def test_parameters_keep_requiring_their_gradient() -> None:
 
 
 @pytest.mark.parametrize(("name", "parameter"), [
-    ("linear", None), ("conv2d", None), ("sigmoid", None), ("tanh", None), ("relu", None), ("selu", None), ("leaky_relu", None), ("leaky_relu", 0.2)])
+    ("linear", None), ("conv2d", None), ("sigmoid", None), ("tanh", None), ("relu", None), ("selu", None), ("leaky_relu", None),
+    ("leaky_relu", 0.2)])
 def test_gains(name: str, parameter: float | None) -> None:
     assert init.calculate_gain(name, parameter) == torch.nn.init.calculate_gain(name, parameter)
 
 
 ERRORS = {
-    "fans": (lambda: init.kaiming_uniform_(Tensor([1.0])), "fan in and fan out need a weight of at least two axes (out, in, ...), got shape (1,)"),
+    "fans": (lambda: init.kaiming_uniform_(Tensor([1.0])),
+             "fan in and fan out need a weight of at least two axes (out, in, ...), got shape (1,)"),
     "mode": (lambda: init.kaiming_normal_(Tensor([[1.0]]), mode="fan"), "kaiming: mode is 'fan': must be one of 'fan_in', 'fan_out'"),
     "gain": (lambda: init.calculate_gain("mish"), "calculate_gain: nonlinearity is 'mish': must be one of 'linear', 'conv1d', 'conv2d', "
              "'conv3d', 'sigmoid', 'tanh', 'relu', 'selu', 'leaky_relu'"),
     "orthogonal": (lambda: init.orthogonal_(Tensor([1.0])), "orthogonal_: needs at least two axes, got shape (1,)"),
-    "truncated": (lambda: init.trunc_normal_(Tensor([1.0]), a=2, b=1), "trunc_normal_: needs a < b and std > 0, got a = 2, b = 1, std = 1.0"),
+    "truncated": (lambda: init.trunc_normal_(Tensor([1.0]), a=2, b=1),
+                  "trunc_normal_: needs a < b and std > 0, got a = 2, b = 1, std = 1.0"),
 }
 
 

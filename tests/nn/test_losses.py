@@ -26,7 +26,8 @@ def weights(nn: Any, n: int = 4) -> Any:
 LOSSES: dict[str, tuple[Callable[[Any, str], Any], np.ndarray, np.ndarray]] = {
     "cross entropy": (lambda nn, r: nn.CrossEntropyLoss(reduction=r), SCORES, LABELS),
     "cross entropy, weighted": (lambda nn, r: nn.CrossEntropyLoss(weights(nn), reduction=r), SCORES, LABELS),
-    "cross entropy, smoothed": (lambda nn, r: nn.CrossEntropyLoss(weights(nn), label_smoothing=0.1, ignore_index=1, reduction=r), SCORES[:4], LABELS[:4]),
+    "cross entropy, smoothed": (lambda nn, r: nn.CrossEntropyLoss(weights(nn), label_smoothing=0.1, ignore_index=1, reduction=r),
+                                SCORES[:4], LABELS[:4]),
     "cross entropy, images": (lambda nn, r: nn.CrossEntropyLoss(reduction=r), MAPS, MAP_LABELS),
     "cross entropy, probabilities": (lambda nn, r: nn.CrossEntropyLoss(label_smoothing=0.2, reduction=r), SCORES, PROBABILITIES),
     "cross entropy, one": (lambda nn, r: nn.CrossEntropyLoss(reduction=r), SCORES[0], LABELS[1]),

@@ -105,7 +105,7 @@ WRONG_STATE = """Error(s) in loading state_dict for Sequential:
 	Missing key(s) in state_dict: "0.bias", "1.running_var".
 	Unexpected key(s) in state_dict: "0.b", "extra".
 	size mismatch for 0.weight: the shape in state_dict is (2, 4), in the module (2, 3).
-	1.weight holds no numbers: got str.
+	1.weight holds no real numbers: got str.
 	size mismatch for 1.bias: the shape in state_dict is (), in the module (2,)."""
 
 
@@ -240,7 +240,7 @@ def test_parameter() -> None:
     product = Tensor([1.0], requires_grad=True) * 2
     assert nn.Parameter(product).is_leaf
     assert not nn.Parameter([1.0], requires_grad=False).requires_grad
-    with pytest.raises(RuntimeError, match="^only floating-point tensors can require gradients, this one is int64$"):
+    with pytest.raises(RuntimeError, match=r"^only floating-point tensors can require gradients, this one is int64$"):
         nn.Parameter([1, 2])
 
 
@@ -287,6 +287,7 @@ ERRORS = {
     "taken": (registered("register_buffer", "weight", Tensor([1.0])), ValueError, "Linear already has an attribute 'weight'"),
     "wrong kind": (registered("register_parameter", "gain", Tensor([1.0])), TypeError,
                    "cannot register a Tensor as 'gain': it must be a Parameter or None"),
+    "no dictionary": (lambda: nn.ReLU().load_state_dict([1]), TypeError, "load_state_dict: expected a dictionary of tensors, got list"),
     "submodule": (lambda: build(nn).get_submodule("head.fc"), AttributeError,
                   "Sequential has no submodule 'fc' (of 'head.fc'); it has: '0', '1'"),
     "submodule of nothing": (lambda: nn.ReLU().get_submodule("fc"), AttributeError, "ReLU has no submodule 'fc' (of 'fc'); it has: none"),
@@ -301,26 +302,38 @@ def test_errors_say_what_to_do(action: Callable, kind: type[Exception], message:
 
 
 def test_tutorial_code_runs_unchanged() -> None:
-    """A network written for torch, with `torch` being minicnn."""
+    """The idioms of networks written for torch, with `torch` being minicnn."""
     torch, nn = minicnn, minicnn.nn
 
-    class MultiLayerCNN(nn.Module):
-        def __init__(self, input_channels, conv_channels, kernel_size, pool_size):
-            super(MultiLayerCNN, self).__init__()  # noqa: UP008  (the spelling of older tutorials)
-            self.conv1 = nn.Conv2d(input_channels, conv_channels, kernel_size, padding='same')
-            self.pool1 = nn.MaxPool2d(pool_size)
-            self.conv2 = nn.Conv2d(conv_channels, conv_channels*2, kernel_size, padding='same')
-            self.pool2 = nn.MaxPool2d(pool_size)
+    class Tutorial(nn.Module):
+        def __init__(self, in_channels, width, kernel_size):
+            super(Tutorial, self).__init__()  # noqa: UP008  (the spelling of older tutorials)
+            self.conv = nn.Conv2d(in_channels, width, kernel_size, padding='same')
+            self.pool = nn.MaxPool2d(2)
+            self.blocks = nn.ModuleList([nn.Conv2d(width, width, 3, padding=1) for _ in range(2)])
+            self.gain = nn.Parameter(torch.ones(1))
+            self.fc = nn.Linear(width * 6 * 10, 5)
 
         def forward(self, x):
-            x = torch.relu(self.conv1(x))
-            x = self.pool1(x)
-            x = torch.relu(self.conv2(x))
-            x = self.pool2(x)
-            return x
+            x = self.pool(torch.relu(self.conv(x)))
+            for block in self.blocks:
+                x = x + self.gain * nn.functional.relu(block(x))
+            return self.fc(x.view(x.size(0), -1))
 
-    net = MultiLayerCNN(1, 4, 3, 2)
-    y = net(torch.randn(2, 1, 12, 20))
-    assert f"{y.shape}" == "(2, 8, 3, 5)"
-    assert sum(p.numel() for p in net.parameters()) == 40 + 296
-    assert net.conv1.weight[0, 0].shape == (3, 3)
+    net = Tutorial(1, 4, 5)
+    images, labels = torch.randn(2, 1, 12, 20), torch.tensor([3, 0])
+    criterion = nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9)
+    losses = []
+    for _ in range(10):
+        optimizer.zero_grad()
+        loss = criterion(net(images), labels)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0] / 2
+    net.eval()
+    with torch.no_grad():
+        assert net(images).argmax(dim=1).tolist() == [3, 0]
+    assert sum(p.numel() for p in net.parameters()) == 104 + 2 * 148 + 1 + 1205
+    assert net.conv.weight[0, 0].shape == (5, 5)

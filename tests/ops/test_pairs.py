@@ -51,7 +51,7 @@ def x(*shape: int, seed: int = 0) -> np.ndarray:
 
 
 def apart(*shape: int) -> np.ndarray:
-    """No two values closer than 0.1, none closer than 0.05 to 0: no step of the check changes the winner of a pool or crosses a kink at 0."""
+    """No two values closer than 0.1, none closer than 0.05 to 0: no step of the check changes a pool's winner or crosses a kink at 0."""
     values = np.arange(np.prod(shape)) - np.prod(shape) // 2 + 0.5
     return 0.1 * np.random.default_rng(0).permutation(values).reshape(shape)
 

@@ -1,0 +1,4 @@
+"""`python -m minicnn.cli`: the command, where it is not on the PATH."""
+from minicnn.cli import main
+
+main()

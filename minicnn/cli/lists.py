@@ -1,0 +1,60 @@
+"""`minicnn backends`, `models` and `datasets`: what there is to choose from."""
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+
+import typer
+
+from minicnn.cli.options import Data
+
+
+def backends() -> None:
+    """List the backends: available, or why not.
+
+    A backend computes convolutions and all other heavy work; choose one with --backend or the variable MINICNN_BACKEND.
+
+    \b
+    Example:
+      MINICNN_BACKEND=numpy minicnn train
+    """
+    from minicnn import kernels
+
+    default = kernels.backend()
+    for name, missing in kernels.available().items():
+        typer.echo(f"{name:7}{f'not available: {missing}' if missing else 'available'}{', the default' if name == default else ''}")
+    versions = [f"{name} {importlib.metadata.version(name)}" for name in ("minicnn", "numpy", "numba")]
+    typer.echo(f"{', '.join(versions)}, Python {platform.python_version()} on {platform.machine()}")
+
+
+def models() -> None:
+    """List the networks for `train --model`.
+
+    \b
+    Example:
+      minicnn train --dataset cifar-10 --model resnet20
+    """
+    from minicnn.models import MODELS, describe
+
+    for name in MODELS:
+        typer.echo(f"{name:10}{describe(name)}")
+
+
+def datasets(data: Data = None) -> None:
+    """List the datasets for `train --dataset`.
+
+    Says where the files are, or how much would be downloaded.
+
+    \b
+    Example:
+      minicnn datasets --data ~/datasets
+    """
+    from minicnn.data import locate
+    from minicnn.data.sources import SOURCES
+
+    typer.echo(f"{'digits':15}in the package")
+    for name, source in SOURCES.items():
+        paths = locate.find(source, data)
+        size = sum(file.size for file in source.files) / 1e6
+        typer.echo(f"{name:15}{f'in {next(iter(paths.values())).parent}' if paths else f'not here: downloads {size:.0f} MB'}")
+    typer.echo(f"{'FOLDER':15}your own images, one sub-folder a class")

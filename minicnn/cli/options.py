@@ -1,0 +1,35 @@
+"""Options that several commands share."""
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Backend = Annotated[str | None, typer.Option(
+    help="Which kernels compute: numba or numpy (see `minicnn backends`).", show_default="$MINICNN_BACKEND, or numba")]
+Data = Annotated[str | None, typer.Option(
+    metavar="DIR", help="Folder with dataset files, searched before $MINICNN_DATA, the user's cache and the system's packages.")]
+
+
+@contextlib.contextmanager
+def backend(name: str | None) -> Iterator[None]:
+    """Compute with backend `name`, or the default. Raises ValueError, with the closest name, when there is none."""
+    from minicnn import kernels
+    from minicnn.training.recipe import known
+
+    name = name or kernels.backend()
+    known("backend", name, kernels.available())
+    with kernels.use_backend(name):
+        yield
+
+
+def console() -> Console:
+    """Where results are printed. Made anew each time: sys.stdout may have changed."""
+    from rich.console import Console
+
+    return Console(highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,34 @@
+"""README tells the truth: its example runs, and the files and commands that it names exist."""
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+COMMANDS = sorted(set(re.findall(r"^minicnn ([a-z]+(?: ladder)?)", README, re.MULTILINE)))
+
+
+def test_the_example_runs_and_learns() -> None:
+    assert len(PYTHON) == 1
+    out = subprocess.run([sys.executable, "-c", PYTHON[0]], capture_output=True, text=True, check=True).stdout
+    match = re.fullmatch(r"(\d+) of 360 held-out digits are right\n", out)
+    assert match, out
+    assert int(match[1]) > 330
+
+
+def test_every_picture_and_file_exists() -> None:
+    named = re.findall(r"\]\(([^)]+)\)", README) + re.findall(r"`((?:kernels|minicnn|tests|benchmarks)/[^` ]*)`", README)
+    assert len(named) > 8
+    for name in named:
+        assert (ROOT / name).exists(), name
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_exists(command: str) -> None:
+    run = subprocess.run([sys.executable, "-m", "minicnn.cli", *command.split(), "--help"], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert "Example" in run.stdout

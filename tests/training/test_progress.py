@@ -1,0 +1,55 @@
+"""What is shown while training: a bar on a terminal, a line an epoch elsewhere."""
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from rich.console import Console
+
+from minicnn.training import Epoch, Evaluation
+from minicnn.training.progress import Bar, Download, Lines, show
+
+EPOCH = Epoch(3, 0.1, 0.12345, 0.5, Evaluation(0.2, np.array([[3, 1], [0, 4]])), 1.5, 12345.6)
+
+
+def console(terminal: bool) -> tuple[Console, io.StringIO]:
+    file = io.StringIO()
+    return Console(file=file, force_terminal=terminal, width=120), file
+
+
+def test_lines() -> None:
+    screen, file = console(False)
+    display = show(screen, 10, 100)
+    assert type(display) is Lines
+    with display:
+        display.batch(3, 50, 0.1, 0.5)
+        display.epoch(EPOCH)
+    assert file.getvalue() == "epoch  3/10  loss 0.1235  accuracy 50.00%  test 87.50%  12,346 images/s\n"
+
+
+def test_the_bar_shows_loss_accuracy_speed_and_time_left() -> None:
+    screen, file = console(True)
+    display = show(screen, 10, 100)
+    assert type(display) is Bar
+    with display:
+        display.batch(3, 50, 0.5, 0.25)
+        display.bar.refresh()
+        assert display.bar.tasks[0].completed == 250
+        display.epoch(EPOCH)
+    text = file.getvalue()
+    assert "epoch 3/10" in text
+    assert "loss 0.5000  accuracy 25.00%  " in text
+    assert "images/s -:--:--" in text.replace("\x1b[36m", "").replace("\x1b[0m", "")
+    assert "test 87.50%  12,346 images/s" in text
+
+
+def test_downloads() -> None:
+    screen, file = console(False)
+    with Download(screen) as progress:
+        for done in (0, 500, 1000):
+            progress("a.gz", done, 1000)
+    assert file.getvalue() == "downloading a.gz (1,000 bytes)\n"
+    screen, file = console(True)
+    with Download(screen) as progress:
+        progress("a.gz", 1000, 1000)
+    assert "a.gz" in file.getvalue()
