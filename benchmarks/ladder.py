@@ -4,6 +4,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -75,8 +76,7 @@ def measure(layer: Layer, peers: bool = True, seconds: float = 4.0) -> list[Row]
     contestants: dict[str, tuple[str, Callable[[], Any]]] = {}
     for rung in kernels.LADDER:
         if rung.name != "loops" or layer.macs <= LOOPS_LIMIT:
-            conv2d = rung.load().conv2d
-            contestants[rung.name] = rung.label, lambda f=conv2d: f(x, w, None, layer.window, 1)
+            contestants[rung.name] = rung.label, partial(rung.load().conv2d, x, w, None, layer.window, 1)
     if peers and importlib.util.find_spec("torch"):
         contestants["torch"] = _torch(x, w)
     results = {name: np.asarray(call()) for name, (_, call) in contestants.items()}
@@ -95,7 +95,7 @@ def table(layer: Layer, rows: list[Row]) -> tuple[str, list[str], list[list[str]
     title = (f"Convolution, {layer}: {layer.macs:,} multiply-adds (1 MAC = 2 FLOP) forward, as many for each of the two gradients; "
              f"{layer.parameters:,} weights; x {size['x'] / 1024:,.0f} KiB, y {size['y'] / 1024:,.0f} KiB, "
              f"as columns x is {size['cols'] / 1024:,.0f} KiB")
-    cells = [[row.name, row.label.split(":")[0].rstrip("."), f"{row.seconds * 1e3:,.3f}", f"{row.gmacs:,.3f}", f"{row.gain:,.1f}"] for row in rows]
+    cells = [[row.name, row.label.split(":")[0], f"{row.seconds * 1e3:,.3f}", f"{row.gmacs:,.3f}", f"{row.gain:,.1f}"] for row in rows]
     return title, ["rung", "what it does", "ms", "10⁹ MAC/s", "times the slowest"], cells
 
 

@@ -17,7 +17,7 @@ from minicnn import models
 from minicnn.nn import Module
 from minicnn.training.files import write_whole
 
-FORMAT = "minicnn 1"
+KEY, VERSION = "minicnn", 1
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ def save(path: str | Path, model: Module, description: Description) -> None:
     # Copies in row-major order: safetensors reads memory from front to back, whatever the strides say.
     arrays = {name: np.array(tensor.data, order="C") for name, tensor in model.state_dict().items()}
     text = json.dumps(asdict(description), sort_keys=True)
-    metadata = {"format": FORMAT, "description": text, "sha256": _digest(arrays, text)}
-    write_whole(path, serialize(arrays, metadata))
+    header = json.dumps({"version": VERSION, "sha256": _digest(arrays, text), "description": text})
+    write_whole(path, serialize(arrays, {KEY: header}))        # one key: safetensors writes several in random order
 
 
 def load(path: str | Path) -> tuple[Module, Description]:
@@ -64,11 +64,9 @@ def load(path: str | Path) -> tuple[Module, Description]:
     be read at all.
     """
     arrays, metadata = read(path)
-    if metadata.get("format") != FORMAT:
+    if KEY not in metadata:
         raise ValueError(f"{path}: these are weights, but not a checkpoint of minicnn: load them into a network with load_state_dict()")
-    text = metadata.get("description", "")
-    if _digest(arrays, text) != metadata.get("sha256"):
-        raise ValueError(f"{path}: damaged: the weights do not have the SHA-256 they were saved with; copy the file again or train again")
+    text = _checked_description(path, arrays, metadata[KEY])
     try:
         description = Description.from_json(text)
         model = description.build()
@@ -90,6 +88,22 @@ def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118  # it is no dict
     except (SafetensorError, KeyError, TypeError, ValueError, OSError, AttributeError) as error:
         raise ValueError(f"{path}: not a .safetensors file, or a damaged one ({error}); copy it again or train again") from error
+
+
+def _checked_description(path: str | Path, arrays: Mapping[str, Any], header: str) -> str:
+    """The description inside the header, once version and SHA-256 are right."""
+    try:
+        values = json.loads(header)
+        version, text = values["version"], values["description"]
+        whole = _digest(arrays, text) == values["sha256"]
+    except (ValueError, TypeError, KeyError, AttributeError):
+        version, text, whole = VERSION, "", False
+    if version != VERSION:
+        raise ValueError(f"{path}: a checkpoint of version {version}, this minicnn reads version {VERSION}: "
+                         "use the minicnn that saved it, or train again")
+    if not whole:
+        raise ValueError(f"{path}: damaged: the weights do not have the SHA-256 they were saved with; copy the file again or train again")
+    return text
 
 
 def _digest(arrays: Mapping[str, Any], text: str) -> str:

@@ -71,13 +71,15 @@ class Download:
 
     def __init__(self, console: Console) -> None:
         self.console, self.tasks = console, dict[str, TaskID]()
+        self.started = False
         self.bar = Progress(TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=console)
 
     def __call__(self, file: str, done: int, total: int) -> None:
         if file not in self.tasks:
-            if self.console.is_terminal:
+            if self.console.is_terminal and not self.started:
+                self.started = True
                 self.bar.start()
-            else:
+            elif not self.console.is_terminal:
                 self.console.print(f"downloading {file} ({total:,} bytes)", soft_wrap=True, highlight=False, markup=False)
             self.tasks[file] = self.bar.add_task(file, total=total)
         self.bar.update(self.tasks[file], completed=done)
@@ -86,4 +88,5 @@ class Download:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.bar.stop()
+        if self.started:
+            self.bar.stop()

@@ -34,12 +34,19 @@ def test_conv2d_padding_in_words(kernel: tuple[int, int], padding: str) -> None:
     close(lambda *a: F.conv2d(*a, **options), lambda *a: TF.conv2d(*a, **options), floats((2, 2, 7, 9), 0), floats((3, 2, *kernel), 1))
 
 
+def _smallest_input(g: Geometry) -> list[int]:
+    """The smallest (H, W) that the convolution maps to its output size: (o - 1)*s - 2*p + extent."""
+    w = g.window
+    return [(o - 1) * s - 2 * p + e for o, s, p, e in zip(g.y_shape[2:], w.stride, w.padding[::2], w.extent, strict=True)]
+
+
 @st.composite
 def transposed(draw: st.DrawFn) -> tuple[Geometry, dict[str, Any], list[np.ndarray]]:
-    """The geometry of a convolution, run backwards; output_padding up to the stride or the dilation."""
+    """The geometry of a convolution, run backwards; output_padding up to the stride or the dilation, and enough for one output."""
     g = draw(conv_geometries(symmetric=True))
-    extra = tuple(draw(st.integers(0, max(s, d) - 1)) for s, d in zip(g.window.stride, g.window.dilation, strict=True))
-    shapes = [(g.N, g.F, *g.window.output_size(g.size)), g.w_shape, (g.C,)]
+    small = _smallest_input(g)
+    extra = tuple(draw(st.integers(max(0, 1 - n), max(s, d) - 1)) for n, s, d in zip(small, g.window.stride, g.window.dilation, strict=True))
+    shapes = [g.y_shape, g.w_shape, (g.C,)]
     if draw(st.booleans()):
         shapes[0] = shapes[0][1:]
     options = {**conv_arguments(g), "groups": g.groups, "output_padding": extra}
@@ -58,9 +65,7 @@ def test_conv_transpose2d(backend: str, case: tuple[Geometry, dict[str, Any], li
 def test_conv_transpose2d_is_the_adjoint_of_conv2d(g: Geometry) -> None:
     """<conv2d(x), c> = <x, conv_transpose2d(c)>, exactly; output_padding makes up for what the stride leaves over."""
     x, w, c = (Tensor(integers(shape, g.seed + i)) for i, shape in enumerate((g.x_shape, g.w_shape, g.y_shape)))
-    back = g.window.output_size(g.size)
-    extra = [n - ((o - 1) * s - 2 * p + e) for n, o, s, p, e in zip(g.size, back, g.window.stride, g.window.padding[::2], g.window.extent,
-                                                                    strict=True)]
+    extra = [n - small for n, small in zip(g.size, _smallest_input(g), strict=True)]
     y = F.conv2d(x, w, **conv_arguments(g), groups=g.groups)
     z = F.conv_transpose2d(c, w, **conv_arguments(g), output_padding=extra, groups=g.groups)
     assert np.vdot(y.numpy().astype(np.float64), c.numpy()) == np.vdot(x.numpy().astype(np.float64), z.numpy())

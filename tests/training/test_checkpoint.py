@@ -18,6 +18,7 @@ from minicnn.training import Description, load_checkpoint, save_checkpoint
 from minicnn.training.checkpoint import _digest, read
 from minicnn.training.files import write_whole
 from tests.compare import assert_equal
+from tests.data.errors import says
 from tests.strategies import floats
 
 ABOUT = Description("lenet", 1, (12, 12), ("cat", "dog"), (0.5,), (0.25,), 0.0)
@@ -98,10 +99,11 @@ def test_a_truncated_file_is_noticed(tmp_path: Path, whole: bytes, length: int) 
         load_checkpoint(path)
 
 
-def crafted(path: Path, about: dict[str, Any], arrays: dict[str, np.ndarray]) -> Path:
+def crafted(path: Path, about: dict[str, Any], arrays: dict[str, np.ndarray], version: int = 1) -> Path:
     """A file whose SHA-256 is right, whatever it says."""
     text = json.dumps(about)
-    path.write_bytes(serialize(arrays, {"format": "minicnn 1", "description": text, "sha256": _digest(arrays, text)}))
+    header = {"version": version, "sha256": _digest(arrays, text), "description": text}
+    path.write_bytes(serialize(arrays, {"minicnn": json.dumps(header)}))
     return path
 
 
@@ -119,19 +121,21 @@ GOOD = {"model": "lenet", "in_channels": 1, "image_size": [12, 12], "classes": [
 ], ids=["name", "size", "number", "arrays"])
 def test_weights_of_another_network(tmp_path: Path, change: dict[str, Any], text: str) -> None:
     path = crafted(tmp_path / "w", GOOD | change, {"x": np.zeros(2, np.float32)})
-    with pytest.raises(ValueError) as caught:  # noqa: PT011  # the whole text is compared
+    with says(ValueError, f"{path}: the weights do not fit this version of the network: {text}; train again"):
         load_checkpoint(path)
-    assert str(caught.value) == f"{path}: the weights do not fit this version of the network: {text}; train again"
 
 
 def test_files_that_are_something_else(tmp_path: Path) -> None:
     foreign = tmp_path / "foreign"
     foreign.write_bytes(serialize({"x": np.zeros(2, np.float32)}))
-    with pytest.raises(ValueError) as caught:  # noqa: PT011
+    with says(ValueError, f"{foreign}: these are weights, but not a checkpoint of minicnn: load them into a network with "
+                                 "load_state_dict()"):
         load_checkpoint(foreign)
-    assert str(caught.value) == (f"{foreign}: these are weights, but not a checkpoint of minicnn: load them into a network with "
-                                 "load_state_dict()")
     assert_equal(read(foreign)[0]["x"], np.zeros(2, np.float32))
+    newer = crafted(tmp_path / "newer", GOOD, {}, version=2)
+    with says(ValueError, f"{newer}: a checkpoint of version 2, this minicnn reads version 1: use the minicnn that saved it, or "
+                                 "train again"):
+        load_checkpoint(newer)
     with pytest.raises(FileNotFoundError):
         load_checkpoint(tmp_path / "missing")
     with pytest.raises(IsADirectoryError):
@@ -149,9 +153,8 @@ def test_a_failed_write_leaves_what_was_there(tmp_path: Path, monkeypatch: pytes
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, step, full)
-    with pytest.raises(OSError) as caught:  # noqa: PT011  # the whole text is compared
+    with says(OSError, f"cannot write {path}: No space left on device"):
         write_whole(path, b"new")
-    assert str(caught.value) == f"cannot write {path}: No space left on device"
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == ({"file": old} if old else {})
 
 

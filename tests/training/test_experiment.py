@@ -21,6 +21,7 @@ from minicnn.training.plots import png, spread
 from minicnn.training.progress import Quiet
 from minicnn.training.run_folder import Run
 from tests.compare import assert_equal
+from tests.data.errors import says
 
 QUICK = recipe_for("digits", epochs=2, model="digits", batch_size=128)
 FILES = ["config.json", "confusion_matrix.csv", "examples", "learning_curve.png", "metrics.jsonl", "predictions.png", "result.json",
@@ -116,9 +117,8 @@ def test_a_place_that_cannot_hold_runs(tmp_path: Path, monkeypatch: pytest.Monke
     file = tmp_path / "file"
     file.write_text("mine")
     for out, why in ((file, "it is a file, not a folder"), (file / "runs", "Not a directory")):
-        with pytest.raises(OSError) as caught:  # noqa: PT011  # the whole text is compared
+        with says(OSError, f"cannot save runs in {out}: {why}"):
             experiment.run(out, quiet)
-        assert str(caught.value) == f"cannot save runs in {out}: {why}"
 
     def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -190,6 +190,5 @@ def test_without_matplotlib_there_are_no_figures(tmp_path: Path, monkeypatch: py
 
 def test_what_is_no_run(tmp_path: Path) -> None:
     for run, why in ((tmp_path, "it has no weights.safetensors"), (tmp_path / "x", "there is no such folder or file")):
-        with pytest.raises(ValueError) as caught:  # noqa: PT011  # the whole text is compared
+        with says(ValueError, f"{run} is not a run of minicnn train: {why}"):
             Predictor.load(run)
-        assert str(caught.value) == f"{run} is not a run of minicnn train: {why}"

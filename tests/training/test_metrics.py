@@ -6,6 +6,7 @@ import pytest
 
 from minicnn.training.metrics import accuracy, confusion_matrix, predictions, table, worst
 from tests.compare import assert_equal
+from tests.data.errors import says
 
 #                  cat dog cow
 COUNTS = np.array([[2, 1, 0],                                  # cat
@@ -47,9 +48,8 @@ def test_the_worst_confusions_come_first() -> None:
     ([0, 1], [-1, 1], "confusion_matrix: label -1 at 0 is out of range: 3 classes are 0..2"),
 ])
 def test_errors(predicted: list[int], labels: list[int], text: str) -> None:
-    with pytest.raises(ValueError) as caught:  # noqa: PT011  # the whole text is compared
+    with says(ValueError, text):
         confusion_matrix(predicted, labels, 3)
-    assert str(caught.value) == text
 
 
 def test_accuracy_of_nothing() -> None:

@@ -10,6 +10,7 @@ import pytest
 from minicnn import nn, optim
 from minicnn.data.sources import NAMES
 from minicnn.training import Recipe, recipe_for
+from tests.data.errors import says
 
 DATASETS = "digits, mnist, fashion-mnist, cifar-10; or the path of a folder with one sub-folder of images a class"
 
@@ -63,9 +64,8 @@ def test_augmentation_keeps_shape_and_dtype(dataset: str) -> None:
     ({"weight_decay": -0.1}, "weight-decay is -0.1, expected a number of at least 0"),
 ])
 def test_errors(settings: dict[str, Any], text: str) -> None:
-    with pytest.raises(ValueError) as caught:  # noqa: PT011  # the whole text is compared
+    with says(ValueError, text):
         recipe_for(**settings)
-    assert str(caught.value) == text
 
 
 def test_a_folder_is_a_dataset(tmp_path: Path) -> None:

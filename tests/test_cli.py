@@ -1,0 +1,254 @@
+"""The command as people type it: real training runs, predictions, lists, help, and every mistake by its whole sentence."""
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from minicnn import __version__, kernels, training
+from minicnn.cli import app
+from minicnn.data import load
+from minicnn.training import load_checkpoint
+from minicnn.training.plots import png
+
+USABLE = [name for name, missing in kernels.available().items() if missing is None]
+
+
+def minicnn(*args: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(arg) for arg in args], prog_name="minicnn")
+
+
+def ok(*args: str | Path) -> str:
+    result = minicnn(*args)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A quick run: one epoch."""
+    out = tmp_path_factory.mktemp("runs")
+    ok("train", "--epochs", "1", "--out", out, "--quiet")
+    (folder,) = out.iterdir()
+    return folder
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_train_without_options_learns_the_digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    monkeypatch.chdir(tmp_path)
+    output = ok("train", *(["--seed", seed] if seed else []))
+    (folder,) = (tmp_path / "runs").iterdir()
+    lines = output.splitlines()
+    assert lines[0] == "dataset  digits: 1,437 training and 360 test images of 1 x 8 x 8, 10 classes"
+    assert re.fullmatch(r"model    digits \(DigitsNet\): [\d,]+ parameters", lines[1])
+    assert lines[4] == f"backend  {kernels.backend()}, seed {seed}"
+    assert re.fullmatch(r"epoch  1/\d+  loss \d\.\d{4}  accuracy [ \d]\d\.\d\d%  test [ \d]\d\.\d\d%  [\d,]+ images/s", lines[5])
+    assert "true |   0   1   2   3   4   5   6   7   8   9  found" in output
+    found = re.fullmatch(r"test accuracy (\d\d\.\d\d)% \((\d+) of 360\)", lines[-3])
+    assert found, lines[-3]
+    assert int(found[2]) / 360 >= 0.98
+    assert lines[-2:] == [f"saved in runs/{folder.name}", f"next: minicnn predict runs/{folder.name} runs/{folder.name}/examples/*.png"]
+
+    _, test = load("digits")                                   # what was saved, on PNG files of the test images
+    picked = range(0, 360, 9)
+    for i in picked:
+        (tmp_path / f"{i}.png").write_bytes(png(test.images[i], 16, Image))
+    predictions = json.loads(ok("predict", folder, *(tmp_path / f"{i}.png" for i in picked), "--json"))
+    assert np.mean([p["class"] == str(test.labels[i]) for p, i in zip(predictions, picked, strict=True)]) >= 0.95
+
+
+@pytest.mark.parametrize("backend", USABLE)
+def test_train_with_options(tmp_path: Path, backend: str) -> None:
+    output = ok("train", "--model", "lenet", "--epochs", "1", "--dataset", folder_of_pictures(tmp_path), "--batch-size", "4", "--lr", "0.01",
+                "--optimizer", "sgd", "--weight-decay", "0", "--no-augment", "--seed", "7", "--image-size", "14", "--backend", backend,
+                "--out", tmp_path / "out")
+    assert output.splitlines()[:5] == [
+        f"dataset  {tmp_path}/pictures: 8 training and 2 test images of 3 x 14 x 14, 2 classes", "model    lenet (LeNet): 14,988 parameters",
+        "training 1 epochs, batches of 4, sgd, one-cycle up to lr 0.01, weight decay 0", "augment  nothing", f"backend  {backend}, seed 7"]
+    (folder,) = (tmp_path / "out").iterdir()
+    assert folder.name.endswith("-pictures-lenet")
+    config = json.loads((folder / "config.json").read_text())
+    assert (config["optimizer"], config["augment"], config["backend"], config["seed"]) == ("sgd", False, backend, 7)
+    table = ok("predict", folder, tmp_path / "pictures" / "red" / "0.png", "--backend", backend)
+    assert re.fullmatch(r"image +class +probability +class +probability *\n\S+/red/0\.png +(red|blue) +\d+\.\d% +(red|blue) +\d+\.\d% *\n", table)
+    assert kernels.backend() == (os.environ.get("MINICNN_BACKEND") or "numba"), "the command left its backend behind"
+
+
+def folder_of_pictures(root: Path) -> Path:
+    for colour, name in ((0, "red"), (2, "blue")):
+        (root / "pictures" / name).mkdir(parents=True)
+        for i in range(5):
+            pixels = np.random.default_rng(i).integers(0, 99, (20, 20, 3)).astype(np.uint8)
+            pixels[..., colour] += 150
+            Image.fromarray(pixels).save(root / "pictures" / name / f"{i}.png")
+    return root / "pictures"
+
+
+def test_fashion_mnist_from_idx_files(tmp_path: Path) -> None:
+    """A small dataset in the real format, found by --data."""
+    rng = np.random.default_rng(0)
+    for part, N in (("train", 64), ("t10k", 16)):
+        labels = np.arange(N) % 10
+        images = rng.integers(0, 100, (N, 28, 28)) + 15 * labels[:, None, None]
+        for name, array in (("images-idx3", images), ("labels-idx1", labels)):
+            header = bytes([0, 0, 8, array.ndim]) + b"".join(n.to_bytes(4, "big") for n in array.shape)
+            (tmp_path / f"{part}-{name}-ubyte").write_bytes(header + array.astype(np.uint8).tobytes())
+    output = ok("train", "--dataset", "fashion-mnist", "--data", tmp_path, "--epochs", "1", "--out", tmp_path / "runs")
+    assert output.startswith("dataset  fashion-mnist: 64 training and 16 test images of 1 x 28 x 28, 10 classes\n")
+    assert "9 Ankle boot |" in output
+    assert f"fashion-mnist  in {tmp_path}\n" in ok("datasets", "--data", tmp_path)
+
+
+def test_quiet_prints_the_result_only(tmp_path: Path) -> None:
+    assert re.fullmatch(rf"test accuracy \d\d\.\d\d% \(\d+ of 360\)\nsaved in {tmp_path}/[\w-]+\n",
+                        ok("train", "--epochs", "1", "--quiet", "--out", tmp_path))
+
+
+def test_predict_prints_a_table_and_json(run: Path) -> None:
+    images = [run / "examples" / f"{i}.png" for i in (3, 7)]
+    table = ok("predict", run, *images, "--top", "2").splitlines()
+    assert table[0].split() == ["image", "class", "probability", "class", "probability"]
+    assert [line.split()[0] for line in table[1:]] == list(map(str, images))
+    predictions = json.loads(ok("predict", run / "weights.safetensors", *images, "--top", "99", "--json"))
+    assert [p["image"] for p in predictions] == list(map(str, images))
+    for line, p in zip(table[1:], predictions, strict=True):
+        assert len(p["top"]) == 10
+        assert sum(c["probability"] for c in p["top"]) == pytest.approx(1)
+        assert p["top"][0] == {"class": p["class"], "probability": p["probability"]}
+        assert line.split()[1:] == [text for c in p["top"][:2] for text in (c["class"], f"{c['probability']:.1%}")]
+
+
+def test_a_negative_is_noticed(run: Path, tmp_path: Path) -> None:
+    paths = []
+    for label in (1, 2):
+        paths.append(tmp_path / f"{label}.png")
+        Image.fromarray(255 - np.asarray(Image.open(run / "examples" / f"{label}.png"))).save(paths[-1])
+    hint = "may be the negative of what the network knows; try"
+    assert minicnn("predict", run, paths[0]).stderr == f"note: {paths[0]} {hint} with --invert\n"
+    assert minicnn("predict", run, *paths).stderr == f"note: {paths[0]} and 1 more {hint} with --invert\n"
+    result = minicnn("predict", run, *paths, "--invert", "--json")
+    assert result.stderr == ""
+    upright = json.loads(ok("predict", run, run / "examples" / "1.png", run / "examples" / "2.png", "--json"))
+    assert [p["class"] for p in json.loads(result.stdout)] == [p["class"] for p in upright]
+    assert minicnn("predict", run, run / "examples" / "1.png", "--invert").stderr.endswith("try without --invert\n")
+
+
+def test_lists() -> None:
+    backends = ok("backends").splitlines()
+    assert f"{kernels.backend():7}available, the default" in backends
+    assert [line.split()[0] for line in backends[:-1]] == list(kernels.available())
+    for name, missing in kernels.available().items():
+        assert missing is None or f"{name:7}not available: {missing}" in backends
+    assert backends[-1].startswith(f"minicnn {__version__}, numpy {np.__version__}, numba ")
+    assert [line.split()[0] for line in ok("models").splitlines()] == ["digits", "lenet", "tinyvgg", "resnet8", "resnet20", "vgg16"]
+    assert [line.split()[0] for line in ok("datasets").splitlines()] == ["digits", "mnist", "fashion-mnist", "cifar-10", "FOLDER"]
+    assert ok("--version") == f"minicnn {__version__}\n"
+
+
+@pytest.mark.parametrize("command", ["train", "predict", "backends", "models", "datasets"])
+def test_help_has_an_example(command: str) -> None:
+    assert ok(command, "-h") == ok(command, "--help")
+    text = ok(command, "--help")
+    assert re.search(rf"Examples?:\n +.*minicnn (train|predict|{command}) ?", text)
+    for computes in {"train", "predict"} & {command}:
+        assert "--seed" in text, computes
+        assert "--backend" in text, computes
+    assert f"\n  {command} " in ok()
+    assert ok() == ok("--help")
+
+
+BACKENDS = ", ".join(kernels.available())
+MODELS = "digits, lenet, tinyvgg, resnet8, resnet20, vgg16"
+DATASETS = "digits, mnist, fashion-mnist, cifar-10; or the path of a folder with one sub-folder of images a class"
+
+
+@pytest.mark.parametrize(("args", "code", "text"), [
+    ("train --epochs 0", 1, "error: epochs is 0, expected at least 1"),
+    ("train --lr -1", 1, "error: lr is -1.0, expected a number above 0"),
+    ("train --batch-size 0", 1, "error: batch-size is 0, expected at least 1"),
+    ("train --seed -1", 1, "error: seed is -1, expected at least 0"),
+    ("train --dataset digit", 1, f"error: unknown dataset 'digit' (did you mean 'digits'?); there are: {DATASETS}"),
+    ("train --model resnet9", 1, f"error: unknown model 'resnet9' (did you mean 'resnet8'?); there are: {MODELS}"),
+    ("train --optimizer rms", 1, "error: unknown optimizer 'rms'; there are: adamw, adam, sgd"),
+    ("train --backend numpi", 1, f"error: unknown backend 'numpi' (did you mean 'numpy'?); there are: {BACKENDS}"),
+    ("train --model vgg16", 1, "error: VGG16: images of 8x8 are too small: height and width must be at least 32 (its five max pools divide it "
+                               "by 32)"),
+    ("train --dataset {tmp}", 1, "error: ImageFolder: {tmp} has no sub-folders; put each class's images in a folder with the class's name"),
+    ("train --out {tmp}/file", 1, "error: cannot save runs in {tmp}/file: it is a file, not a folder"),
+    ("train --lr 1e30 --quiet --out {tmp}/runs", 1, None),
+    ("train --dataset mnist --data {tmp}/mnist", 1, "error: {tmp}/mnist/train-images-idx3-ubyte: "),
+    ("predict {tmp} x.png", 1, "error: {tmp} is not a run of minicnn train: it has no weights.safetensors"),
+    ("predict {tmp}/none x.png", 1, "error: {tmp}/none is not a run of minicnn train: there is no such folder or file"),
+    ("predict {run} {tmp}/file", 1, "error: {tmp}/file: cannot read this image (cannot identify image file '{tmp}/file')"),
+    ("predict {run} {tmp}/none.png", 1, "error: {tmp}/none.png: cannot read this image ([Errno 2] No such file or directory: '{tmp}/none.png')"),
+    ("predict {run} {run}/examples/1.png --top 0", 1, "error: top is 0, expected at least 1"),
+    ("predict {run} {run}/examples/1.png --seed -1", 1, "error: seed is -1, expected at least 0"),
+    ("predict {tmp}/file x.png", 1, "error: {tmp}/file: not a .safetensors file, or a damaged one ("),
+    ("predict {run}", 2, "error: Missing argument 'IMAGE': see minicnn predict --help"),
+    ("predict", 2, "error: Missing argument 'RUN': see minicnn predict --help"),
+    ("train --epochs two", 2, "error: Invalid value for '--epochs': 'two' is not a valid int"),
+    ("train --epoch 3", 2, "error: No such option: --epoch"),
+    ("trian", 2, "error: No such command 'trian'. Did you mean 'train'?: see minicnn --help"),
+    ("--fast", 2, "error: No such option: --fast"),
+])
+def test_a_mistake_is_one_sentence(tmp_path: Path, run: Path, args: str, code: int, text: str | None) -> None:
+    (tmp_path / "file").write_text("not what you think")
+    (tmp_path / "mnist").mkdir()
+    for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
+        (tmp_path / "mnist" / f"{name}-ubyte").write_bytes(b"\0\0\x08\x03")
+    names = {"tmp": str(tmp_path), "run": str(run)}
+    with np.errstate(all="ignore"):
+        result = minicnn(*args.format(**names).split())
+    assert result.exit_code == code
+    assert result.stderr.count("\n") == 1, result.stderr
+    expected = "error: training diverged: the loss is " if text is None else text.format(**names)
+    assert result.stderr.startswith(expected)
+    if len(expected) > 60 and not expected.endswith(("(", " ")):
+        assert result.stderr == expected + "\n"
+
+
+def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINICNN_DEBUG", "1")
+    assert isinstance(minicnn("train", "--epochs", "0").exception, ValueError)
+
+
+def test_what_is_not_the_users_mistake_is_not_hidden(monkeypatch: pytest.MonkeyPatch, run: Path) -> None:
+    def bug(*_: object) -> None:
+        raise AssertionError("a bug")
+
+    monkeypatch.setattr(training.predictor.Predictor, "load", bug)
+    assert isinstance(minicnn("predict", run, "x.png").exception, AssertionError)
+
+
+def test_help_is_quick_because_it_imports_little() -> None:
+    heavy = "numba scipy PIL matplotlib safetensors minicnn.nn minicnn.training minicnn.data"
+    code = ("import sys; from minicnn.cli import app\ntry: app(['train', '--help'])\nexcept SystemExit: pass\n"
+            f"print('imported', *[m for m in '{heavy}'.split() if m in sys.modules])")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1].strip() == "imported"
+
+
+def test_ctrl_c_saves_the_network_and_exits_with_130(tmp_path: Path) -> None:
+    """The real process, and a real signal after the second epoch."""
+    command = [sys.executable, "-u", "-m", "minicnn.cli", "train", "--epochs", "1000", "--out", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("epoch    2/1000"):
+                process.send_signal(signal.SIGINT)
+                break
+        _, errors = process.communicate()
+    (folder,) = tmp_path.iterdir()
+    assert process.returncode == 130
+    assert re.fullmatch(rf"interrupted in epoch \d+; the network so far is saved in {folder}\n", errors)
+    load_checkpoint(folder / "weights.safetensors")
+    assert not list(folder.glob(".*"))
