@@ -68,18 +68,25 @@ def test_train_without_options_learns_the_digits(tmp_path: Path, monkeypatch: py
 
 @pytest.mark.parametrize("backend", USABLE)
 def test_train_with_options(tmp_path: Path, backend: str) -> None:
-    output = ok("train", "--model", "lenet", "--epochs", "1", "--dataset", folder_of_pictures(tmp_path), "--batch-size", "4", "--lr", "0.01",
-                "--optimizer", "sgd", "--weight-decay", "0", "--no-augment", "--seed", "7", "--image-size", "14", "--backend", backend,
-                "--out", tmp_path / "out")
+    output = ok("train", "--model", "lenet", "--epochs", "1", "--dataset", folder_of_pictures(tmp_path), "--batch-size", "4",
+                "--lr", "0.01", "--optimizer", "sgd", "--weight-decay", "0", "--no-augment", "--seed", "7", "--image-size", "14",
+                "--backend", backend, "--out", tmp_path / "out")
+    parameters = 6 * (3 * 25 + 1) + 16 * (6 * 25 + 1) + 120 * (16 + 1) + 84 * (120 + 1) + 2 * (84 + 1)     # 14 x 14 -> 7 -> 3 -> 1 pixel
     assert output.splitlines()[:5] == [
-        f"dataset  {tmp_path}/pictures: 8 training and 2 test images of 3 x 14 x 14, 2 classes", "model    lenet (LeNet): 14,988 parameters",
-        "training 1 epochs, batches of 4, sgd, one-cycle up to lr 0.01, weight decay 0", "augment  nothing", f"backend  {backend}, seed 7"]
+        f"dataset  {tmp_path}/pictures: 8 training and 2 test images of 3 x 14 x 14, 2 classes",
+        f"model    lenet (LeNet): {parameters:,} parameters",
+        "training 1 epochs, batches of 4, sgd, one-cycle up to lr 0.01, weight decay 0",
+        "augment  nothing",
+        f"backend  {backend}, seed 7",
+    ]
     (folder,) = (tmp_path / "out").iterdir()
     assert folder.name.endswith("-pictures-lenet")
     config = json.loads((folder / "config.json").read_text())
     assert (config["optimizer"], config["augment"], config["backend"], config["seed"]) == ("sgd", False, backend, 7)
     table = ok("predict", folder, tmp_path / "pictures" / "red" / "0.png", "--backend", backend)
-    assert re.fullmatch(r"image +class +probability +class +probability *\n\S+/red/0\.png +(red|blue) +\d+\.\d% +(red|blue) +\d+\.\d% *\n", table)
+    columns, row = (line.split() for line in table.splitlines())
+    assert columns == ["image", "class", "probability", "class", "probability"]
+    assert (row[0], {row[1], row[3]}) == (f"{tmp_path}/pictures/red/0.png", {"red", "blue"})
     assert kernels.backend() == (os.environ.get("MINICNN_BACKEND") or "numba"), "the command left its backend behind"
 
 
@@ -171,7 +178,7 @@ MODELS = "digits, lenet, tinyvgg, resnet8, resnet20, vgg16"
 DATASETS = "digits, mnist, fashion-mnist, cifar-10; or the path of a folder with one sub-folder of images a class"
 
 
-@pytest.mark.parametrize(("args", "code", "text"), [
+@pytest.mark.parametrize(("args", "code", "text"), [           # "...": what follows is another library's, or tested elsewhere
     ("train --epochs 0", 1, "error: epochs is 0, expected at least 1"),
     ("train --lr -1", 1, "error: lr is -1.0, expected a number above 0"),
     ("train --batch-size 0", 1, "error: batch-size is 0, expected at least 1"),
@@ -180,40 +187,39 @@ DATASETS = "digits, mnist, fashion-mnist, cifar-10; or the path of a folder with
     ("train --model resnet9", 1, f"error: unknown model 'resnet9' (did you mean 'resnet8'?); there are: {MODELS}"),
     ("train --optimizer rms", 1, "error: unknown optimizer 'rms'; there are: adamw, adam, sgd"),
     ("train --backend numpi", 1, f"error: unknown backend 'numpi' (did you mean 'numpy'?); there are: {BACKENDS}"),
-    ("train --model vgg16", 1, "error: VGG16: images of 8x8 are too small: height and width must be at least 32 (its five max pools divide it "
-                               "by 32)"),
-    ("train --dataset {tmp}", 1, "error: ImageFolder: {tmp} has no sub-folders; put each class's images in a folder with the class's name"),
+    ("train --model vgg16", 1, "error: VGG16: images of 8x8 are too small: height and width must be at least 32 "
+                               "(its five max pools divide it by 32)"),
+    ("train --dataset {tmp}/empty", 1,
+     "error: ImageFolder: {tmp}/empty has no sub-folders; put each class's images in a folder with the class's name"),
     ("train --out {tmp}/file", 1, "error: cannot save runs in {tmp}/file: it is a file, not a folder"),
-    ("train --lr 1e30 --quiet --out {tmp}/runs", 1, None),
-    ("train --dataset mnist --data {tmp}/mnist", 1, "error: {tmp}/mnist/train-images-idx3-ubyte: "),
+    ("train --lr 1e30 --quiet --out {tmp}/runs", 1, "error: training diverged: the loss is ..."),
+    ("train --dataset mnist --data {tmp}/mnist", 1, "error: {tmp}/mnist/train-images-idx3-ubyte: ..."),
     ("predict {tmp} x.png", 1, "error: {tmp} is not a run of minicnn train: it has no weights.safetensors"),
     ("predict {tmp}/none x.png", 1, "error: {tmp}/none is not a run of minicnn train: there is no such folder or file"),
-    ("predict {run} {tmp}/file", 1, "error: {tmp}/file: cannot read this image (cannot identify image file '{tmp}/file')"),
-    ("predict {run} {tmp}/none.png", 1, "error: {tmp}/none.png: cannot read this image ([Errno 2] No such file or directory: '{tmp}/none.png')"),
+    ("predict {run} {tmp}/file", 1, "error: {tmp}/file: cannot read this image (..."),
+    ("predict {run} {tmp}/none.png", 1, "error: {tmp}/none.png: cannot read this image (..."),
     ("predict {run} {run}/examples/1.png --top 0", 1, "error: top is 0, expected at least 1"),
     ("predict {run} {run}/examples/1.png --seed -1", 1, "error: seed is -1, expected at least 0"),
-    ("predict {tmp}/file x.png", 1, "error: {tmp}/file: not a .safetensors file, or a damaged one ("),
+    ("predict {tmp}/file x.png", 1, "error: {tmp}/file: not a .safetensors file, or a damaged one (..."),
     ("predict {run}", 2, "error: Missing argument 'IMAGE': see minicnn predict --help"),
     ("predict", 2, "error: Missing argument 'RUN': see minicnn predict --help"),
-    ("train --epochs two", 2, "error: Invalid value for '--epochs': 'two' is not a valid int"),
-    ("train --epoch 3", 2, "error: No such option: --epoch"),
+    ("train --epochs two", 2, "error: Invalid value for '--epochs': ..."),
+    ("train --epoch 3", 2, "error: No such option: --epoch..."),
     ("trian", 2, "error: No such command 'trian'. Did you mean 'train'?: see minicnn --help"),
-    ("--fast", 2, "error: No such option: --fast"),
+    ("--fast", 2, "error: No such option: --fast..."),
 ])
-def test_a_mistake_is_one_sentence(tmp_path: Path, run: Path, args: str, code: int, text: str | None) -> None:
+def test_a_mistake_is_one_sentence(tmp_path: Path, run: Path, args: str, code: int, text: str) -> None:
     (tmp_path / "file").write_text("not what you think")
-    (tmp_path / "mnist").mkdir()
+    for name in ("mnist", "empty"):
+        (tmp_path / name).mkdir()
     for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
         (tmp_path / "mnist" / f"{name}-ubyte").write_bytes(b"\0\0\x08\x03")
     names = {"tmp": str(tmp_path), "run": str(run)}
-    with np.errstate(all="ignore"):
-        result = minicnn(*args.format(**names).split())
+    result = minicnn(*args.format(**names).split())
     assert result.exit_code == code
     assert result.stderr.count("\n") == 1, result.stderr
-    expected = "error: training diverged: the loss is " if text is None else text.format(**names)
-    assert result.stderr.startswith(expected)
-    if len(expected) > 60 and not expected.endswith(("(", " ")):
-        assert result.stderr == expected + "\n"
+    beginning, dots, _ = text.format(**names).partition("...")
+    assert result.stderr.startswith(beginning) if dots else result.stderr == beginning + "\n"
 
 
 def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,6 @@
 """`minicnn backends`, `models` and `datasets`: what there is to choose from."""
 from __future__ import annotations
 
-import importlib.metadata
 import platform
 
 import typer
@@ -19,12 +18,12 @@ def backends() -> None:
       MINICNN_BACKEND=numpy minicnn train
     """
     from minicnn import kernels
+    from minicnn.training.experiment import versions
 
     default = kernels.backend()
     for name, missing in kernels.available().items():
         typer.echo(f"{name:7}{f'not available: {missing}' if missing else 'available'}{', the default' if name == default else ''}")
-    versions = [f"{name} {importlib.metadata.version(name)}" for name in ("minicnn", "numpy", "numba")]
-    typer.echo(f"{', '.join(versions)}, Python {platform.python_version()} on {platform.machine()}")
+    typer.echo(f"{', '.join(f'{name} {version}' for name, version in versions().items())}, Python {platform.python_version()} on {platform.machine()}")
 
 
 def models() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib.metadata
+import importlib.util
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -65,10 +66,9 @@ class Experiment:
         return Result(run.folder, run.history[-1].test, *self._pictures(run, normalize))
 
     def _config(self) -> dict[str, Any]:
-        versions = {name: importlib.metadata.version(name) for name in ("numpy", "numba")}
         return {**dataclasses.asdict(self.recipe), "backend": kernels.backend(), "parameters": parameter_count(self.model),
                 "classes": self.train.classes, "train_images": len(self.train), "test_images": len(self.test),
-                "image_shape": self.train.images.shape[1:], "versions": {"minicnn": __version__, **versions}}
+                "image_shape": self.train.images.shape[1:], "versions": versions()}
 
     def _pictures(self, run: Run, normalize: Any) -> tuple[list[Path], bool]:
         """Example images, and whether the two figures could be drawn: they need matplotlib."""
@@ -92,6 +92,12 @@ class Result:
 
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C during training; the text says where the network was saved."""
+
+
+def versions() -> dict[str, str]:
+    """Of minicnn and what it computes with."""
+    installed = [name for name in ("numpy", "numba") if importlib.util.find_spec(name)]
+    return {"minicnn": __version__, **{name: importlib.metadata.version(name) for name in installed}}
 
 
 def parameter_count(model: Module) -> int:

@@ -16,6 +16,7 @@ from minicnn.optim import Optimizer
 from minicnn.training.metrics import confusion_matrix, predictions
 
 Loss = Callable[[Any, Any], Any]
+QUIETLY = np.errstate(over="ignore", invalid="ignore")         # the loops look for NaN themselves, and say where it came up
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class Observer:
         """After an epoch and its test."""
 
 
+@QUIETLY
 def fit(model: Module, train: Iterable[Any], test: Iterable[Any], optimizer: Optimizer, epochs: int, scheduler: Any = None,
         loss_function: Loss = cross_entropy, observers: Iterable[Observer] = ()) -> list[Epoch]:
     """Train `model` for `epochs` passes over `train`, testing it on `test` after each.
@@ -109,6 +111,7 @@ def _train_epoch(number: int, model: Module, train: Iterable[Any], optimizer: Op
 
 
 @no_grad()
+@QUIETLY
 def evaluate(model: Module, loader: Iterable[Any], loss_function: Loss = cross_entropy) -> Evaluation:
     """Mean loss and confusion matrix of `model`, in eval mode, over the batches of `loader`; the mode is put back afterwards."""
     was_training = model.training

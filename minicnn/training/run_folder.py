@@ -74,8 +74,8 @@ def _new_folder(parent: Path, name: str) -> Path:
 
 
 def _numbers(epoch: Epoch) -> dict[str, float]:
-    numbers = {name: value for name, value in vars(epoch).items() if name != "test"}
-    return numbers | {"test_loss": epoch.test.loss, "test_accuracy": epoch.test.accuracy}
+    numbers = {name: value for name, value in vars(epoch).items() if name not in ("number", "test")}
+    return {"epoch": epoch.number} | numbers | {"test_loss": epoch.test.loss, "test_accuracy": epoch.test.accuracy}
 
 
 def _csv(counts: np.ndarray, classes: tuple[str, ...]) -> str:

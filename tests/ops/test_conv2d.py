@@ -44,8 +44,8 @@ def _smallest_input(g: Geometry) -> list[int]:
 def transposed(draw: st.DrawFn) -> tuple[Geometry, dict[str, Any], list[np.ndarray]]:
     """The geometry of a convolution, run backwards; output_padding up to the stride or the dilation, and enough for one output."""
     g = draw(conv_geometries(symmetric=True))
-    small = _smallest_input(g)
-    extra = tuple(draw(st.integers(max(0, 1 - n), max(s, d) - 1)) for n, s, d in zip(small, g.window.stride, g.window.dilation, strict=True))
+    axes = zip(_smallest_input(g), g.window.stride, g.window.dilation, strict=True)
+    extra = tuple(draw(st.integers(max(0, 1 - n), max(s, d) - 1)) for n, s, d in axes)
     shapes = [g.y_shape, g.w_shape, (g.C,)]
     if draw(st.booleans()):
         shapes[0] = shapes[0][1:]

@@ -47,8 +47,8 @@ def test_everything_is_saved(result: Result) -> None:
     config = json.loads((result.folder / "config.json").read_text())
     assert (config["dataset"], config["seed"], config["train_images"], config["image_shape"]) == ("digits", 0, 1437, [1, 8, 8])
     metrics = [json.loads(line) for line in (result.folder / "metrics.jsonl").read_text().splitlines()]
-    assert [line["number"] for line in metrics] == [1, 2]
-    assert set(metrics[0]) == {"number", "lr", "loss", "accuracy", "test_loss", "test_accuracy", "seconds", "images_per_second"}
+    assert [line["epoch"] for line in metrics] == [1, 2]
+    assert set(metrics[0]) == {"epoch", "lr", "loss", "accuracy", "test_loss", "test_accuracy", "seconds", "images_per_second"}
     assert json.loads((result.folder / "result.json").read_text()) == {
         "status": "finished", "epochs": 2, "test_accuracy": result.test.accuracy, "test_loss": result.test.loss, "test_images": 360}
     assert metrics[1]["test_accuracy"] == result.test.accuracy > 0.8
@@ -172,7 +172,7 @@ def test_ctrl_c_saves_the_network_as_it_is(tmp_path: Path) -> None:
 
 def test_a_run_that_diverges_says_so_and_leaves_a_note(tmp_path: Path) -> None:
     recipe = recipe_for("digits", epochs=2, lr=1e30)
-    with np.errstate(all="ignore"), pytest.raises(FloatingPointError, match=r"^training diverged: the loss is nan in epoch 1, batch "):
+    with pytest.raises(FloatingPointError, match=r"^training diverged: the loss is nan in epoch 1, batch "):
         Experiment.prepare(recipe).run(tmp_path, quiet)
     (folder,) = tmp_path.iterdir()
     assert names(folder) == ["config.json", "result.json"]
