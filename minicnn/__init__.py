@@ -15,13 +15,15 @@ from minicnn.ops import (
     ones_like, permute, pow, rand, rand_like, randint, randn, randn_like, randperm, relu, remainder, reshape, round, sigmoid, sign, sin,
     softmax, split, sqrt, squeeze, stack, std, sub, sum, tanh, tensor, transpose, unsqueeze, var, where, zeros, zeros_like,
 )
+from minicnn.device import device
 from minicnn.random import manual_seed
 from minicnn.tensor import Tensor
 
 __version__ = "0.1.0"
 __all__ = [
     "Tensor", "abs", "add", "all", "allclose", "amax", "amin", "any", "arange", "argmax", "argmin", "as_tensor", "bool", "broadcast_to",
-    "cat", "ceil", "chunk", "clamp", "clone", "conv2d", "cos", "div", "empty", "empty_like", "enable_grad", "eq", "equal", "exp", "eye",
+    "cat", "ceil", "chunk", "clamp", "clone", "conv2d", "cos", "device", "div",
+    "empty", "empty_like", "enable_grad", "eq", "equal", "exp", "eye",
     "flatten", "flip", "float32", "float64", "floor", "floor_divide", "from_dlpack", "from_numpy", "full", "full_like", "ge", "gt", "inf",
     "int32", "int64", "is_grad_enabled", "is_tensor", "isfinite", "isinf", "isnan", "kernels", "le", "linspace", "log", "log_softmax",
     "logsumexp", "long", "lt", "manual_seed", "matmul", "max", "maximum", "mean", "min", "minimum", "mul", "nan", "ne", "neg", "no_grad",
@@ -34,7 +36,7 @@ float32, float64, int32, int64, uint8, bool = (np.dtype(t) for t in ("float32", 
 float, double, int, long = float32, float64, int32, int64
 inf, nan, pi = np.inf, np.nan, np.pi
 
-_SUBMODULES = {"data", "inspect", "interop", "models", "nn", "optim", "training"}     # imported when first used
+_SUBMODULES = {"cuda", "data", "inspect", "interop", "models", "nn", "optim", "training"}     # imported when first used
 
 
 def is_tensor(x: Any) -> Any:

@@ -243,3 +243,14 @@ def test_numpy_functions_of_tensors_are_recorded_where_they_are_operations() -> 
     assert_equal(np.add.reduce(p.detach()), np.array(5, np.float32))
     with pytest.raises(RuntimeError, match=r"^an array of a tensor that requires grad would lose its gradient: use detach\(\)$"):
         np.arctan(p)
+
+
+def test_the_device_idiom_of_torch() -> None:
+    device = minicnn.device("cuda" if minicnn.cuda.is_available() else "cpu")
+    assert repr(device) == "device(type='cpu')"
+    x = minicnn.ones(2)
+    assert x.to(device) is x
+    layer = minicnn.nn.Linear(2, 3)
+    assert layer.to(device) is layer
+    with pytest.raises(ValueError, match=r"^no device 'cuda': this version of minicnn has no CUDA kernels, so tensors live on 'cpu'$"):
+        minicnn.device("cuda")

@@ -4,19 +4,18 @@
 """
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from minicnn import ops
-from minicnn.kernels.window import Padding
 from minicnn.ops import (
     adaptive_avg_pool2d,
     adaptive_max_pool2d,
     avg_pool2d,
     batch_norm,
     binary_cross_entropy_with_logits,
+    conv2d,
     conv_transpose2d,
     cross_entropy,
     fold,
@@ -32,8 +31,10 @@ from minicnn.ops import (
     mse_loss,
     nll_loss,
     pad,
+    sigmoid,
     smooth_l1_loss,
     softmax,
+    tanh,
     unfold,
 )
 from minicnn.ops.checks import label_range
@@ -45,22 +46,6 @@ __all__ = [
     "layer_norm", "leaky_relu", "linear", "log_softmax", "logsigmoid", "max_pool2d", "mse_loss", "nll_loss", "normalize", "one_hot", "pad",
     "relu", "sigmoid", "silu", "smooth_l1_loss", "softmax", "tanh", "unfold",
 ]
-
-
-def conv2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int | Sequence[int] = 1, padding: Padding = 0,
-           dilation: int | Sequence[int] = 1, groups: int = 1) -> Tensor:
-    """Cross-correlation of x (N, C, H, W) with weight (F, C/G, KH, KW): `minicnn.ops.conv2d`."""
-    return ops.conv2d(input, weight, bias, stride, padding, dilation, groups)
-
-
-def sigmoid(input: Tensor) -> Tensor:
-    """1 / (1 + exp(-x)): `minicnn.ops.sigmoid`."""
-    return ops.sigmoid(input)
-
-
-def tanh(input: Tensor) -> Tensor:
-    """The hyperbolic tangent: `minicnn.ops.tanh`."""
-    return ops.tanh(input)
 
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:

@@ -34,9 +34,9 @@ def conv2d_backward(dy: Any, cache: Any, needs: Sequence[bool] = (True, True, Tr
     return dx, dw, db
 
 
-def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int | Sequence[int] = 1, padding: Padding = 0,
+def conv2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int | Sequence[int] = 1, padding: Padding = 0,
            dilation: int | Sequence[int] = 1, groups: int = 1) -> Tensor:
-    """Cross-correlate x with the filters `weight`: torch.nn.functional.conv2d.
+    """Cross-correlate the images x with the filters `weight`: torch.nn.functional.conv2d.
 
         y[n, f, oh, ow] = bias[f] + sum over c, kh, kw of x[n, g*C/G + c, oh*SH + kh*DH - PT, ow*SW + kw*DW - PL] * weight[f, c, kh, kw]
 
@@ -48,8 +48,8 @@ def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int | 
 
     Raises TypeError for integer input or mixed dtypes, ValueError for shapes that do not fit, each with the numbers.
     """
-    floating("conv2d", x=x, w=weight, b=bias)
-    x, unbatch = batched("conv2d", x, 3, "(C, H, W)")
+    floating("conv2d", x=input, w=weight, b=bias)
+    x, unbatch = batched("conv2d", input, 3, "(C, H, W)")
     if weight.ndim != 4:
         raise ValueError(f"conv2d: w must be (F, C/groups, KH, KW), got shape {weight.shape}")
     (C, H, W), (F, CG) = x.shape[1:], weight.shape[:2]

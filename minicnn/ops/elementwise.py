@@ -106,9 +106,9 @@ def tanh_backward(dy: Any, y: Any) -> tuple[Any]:
     return (dy * (1 - y * y),)
 
 
-def tanh(x: Tensor) -> Tensor:
+def tanh(input: Tensor) -> Tensor:
     """The hyperbolic tangent, between -1 and 1."""
-    return record(tanh_forward, tanh_backward, x)
+    return record(tanh_forward, tanh_backward, input)
 
 
 def sigmoid_forward(x: Any) -> Pair:
@@ -124,9 +124,9 @@ def sigmoid_backward(dy: Any, y: Any) -> tuple[Any]:
     return (dy * y * (1 - y),)
 
 
-def sigmoid(x: Tensor) -> Tensor:
+def sigmoid(input: Tensor) -> Tensor:
     """1 / (1 + exp(-x)), between 0 and 1."""
-    return record(sigmoid_forward, sigmoid_backward, x)
+    return record(sigmoid_forward, sigmoid_backward, input)
 
 
 def abs_forward(x: Any) -> Pair:
