@@ -10,7 +10,7 @@ train: $(VENV)/installed
 	$(BIN)/minicnn train
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
+	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)    # a process a core, a thread a process
 
 # kernels/ is imported as minicnn.kernels: mypy, which reads files, is shown the tree as it is installed.
 lint: $(VENV)/installed-lint

@@ -19,7 +19,7 @@ def ladder(
     input: Annotated[str, typer.Option(help="The images, N x C x H x W.", metavar="NxCxHxW")] = "1x16x14x14",
     filters: Annotated[int, typer.Option(help="How many filters: the output's channels.", min=1)] = 16,
     kernel: Annotated[int, typer.Option(help="The filters' height and width.", min=1)] = 3,
-    seconds: Annotated[float, typer.Option(help="How long to measure.", min=0)] = 4.0,
+    seconds: Annotated[float, typer.Option(help="How long to measure.", min=0)] = 6.0,
     peers: Annotated[bool, typer.Option(help="Measure torch too, where it is installed.")] = True,
     markdown: Annotated[bool, typer.Option(help="Print the table as Markdown.")] = False,
 ) -> None:

@@ -67,7 +67,7 @@ class Row:
     gain: float
 
 
-def measure(layer: Layer, peers: bool = True, seconds: float = 4.0) -> list[Row]:
+def measure(layer: Layer, peers: bool = True, seconds: float = 6.0) -> list[Row]:
     """Check, then time, the forward pass of every rung that can finish, and torch's if it is installed and `peers`.
 
     Raises RuntimeError if two contestants disagree by a single bit (the inputs are integers, so they must not).

@@ -69,13 +69,13 @@ def test_train_without_options_learns_the_digits(tmp_path: Path, monkeypatch: py
 @pytest.mark.parametrize("backend", USABLE)
 def test_train_with_options(tmp_path: Path, backend: str) -> None:
     output = ok("train", "--model", "lenet", "--epochs", "1", "--dataset", folder_of_pictures(tmp_path), "--batch-size", "4",
-                "--lr", "0.01", "--optimizer", "sgd", "--weight-decay", "0", "--no-augment", "--seed", "7", "--image-size", "14",
-                "--backend", backend, "--out", tmp_path / "out")
+                "--lr", "0.01", "--optimizer", "sgd", "--weight-decay", "0", "--label-smoothing", "0.2", "--no-augment", "--seed", "7",
+                "--image-size", "14", "--backend", backend, "--out", tmp_path / "out")
     parameters = 6 * (3 * 25 + 1) + 16 * (6 * 25 + 1) + 120 * (16 + 1) + 84 * (120 + 1) + 2 * (84 + 1)     # 14 x 14 -> 7 -> 3 -> 1 pixel
     assert output.splitlines()[:5] == [
         f"dataset  {tmp_path}/pictures: 8 training and 2 test images of 3 x 14 x 14, 2 classes",
         f"model    lenet (LeNet): {parameters:,} parameters",
-        "training 1 epochs, batches of 4, sgd, one-cycle up to lr 0.01, weight decay 0",
+        "training 1 epochs, batches of 4, sgd, one-cycle up to lr 0.01, weight decay 0, label smoothing 0.2",
         "augment  nothing",
         f"backend  {backend}, seed 7",
     ]
@@ -182,6 +182,7 @@ DATASETS = "digits, mnist, fashion-mnist, cifar-10; or the path of a folder with
     ("train --epochs 0", 1, "error: epochs is 0, expected at least 1"),
     ("train --lr -1", 1, "error: lr is -1.0, expected a number above 0"),
     ("train --batch-size 0", 1, "error: batch-size is 0, expected at least 1"),
+    ("train --label-smoothing 1", 1, "error: label-smoothing is 1.0, expected 0 <= label-smoothing < 1"),
     ("train --seed -1", 1, "error: seed is -1, expected at least 0"),
     ("train --dataset digit", 1, f"error: unknown dataset 'digit' (did you mean 'digits'?); there are: {DATASETS}"),
     ("train --model resnet9", 1, f"error: unknown model 'resnet9' (did you mean 'resnet8'?); there are: {MODELS}"),

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from minicnn import __version__
+from minicnn.benchmarks import command as bench
 from minicnn.cli import lists, predict, train
 from minicnn.cli.errors import Commands
 
@@ -16,6 +17,7 @@ app.command()(predict.predict)
 app.command()(lists.backends)
 app.command()(lists.models)
 app.command()(lists.datasets)
+app.add_typer(bench.app, name="bench")
 
 
 def _version(wanted: bool) -> None:

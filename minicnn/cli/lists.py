@@ -23,7 +23,8 @@ def backends() -> None:
     default = kernels.backend()
     for name, missing in kernels.available().items():
         typer.echo(f"{name:7}{f'not available: {missing}' if missing else 'available'}{', the default' if name == default else ''}")
-    typer.echo(f"{', '.join(f'{name} {version}' for name, version in versions().items())}, Python {platform.python_version()} on {platform.machine()}")
+    computing = ", ".join(f"{name} {version}" for name, version in versions().items())
+    typer.echo(f"{computing}, Python {platform.python_version()} on {platform.machine()}")
 
 
 def models() -> None:

@@ -27,6 +27,8 @@ def train(
     lr: Annotated[float | None, typer.Option(help="Highest learning rate of the one-cycle schedule.", show_default="the dataset's")] = None,
     optimizer: Annotated[str | None, typer.Option(help="adamw, adam or sgd (with momentum 0.9).", show_default="adamw")] = None,
     weight_decay: Annotated[float | None, typer.Option(help="Pull of the weights towards 0.", show_default="0.01")] = None,
+    label_smoothing: Annotated[float | None, typer.Option(
+        help="Share of each label given to all classes alike.", show_default="0.1")] = None,
     augment: Annotated[bool | None, typer.Option(
         "--augment/--no-augment", help="Shift, crop, mirror the training images a little.", show_default="the dataset's")] = None,
     image_size: Annotated[int | None, typer.Option(
@@ -52,7 +54,7 @@ def train(
     from minicnn.training.recipe import recipe_for
 
     recipe = recipe_for(dataset, model=model, epochs=epochs, batch_size=batch_size, lr=lr, optimizer=optimizer, weight_decay=weight_decay,
-                        augment=augment, image_size=image_size, seed=seed)
+                        label_smoothing=label_smoothing, augment=augment, image_size=image_size, seed=seed)
     console = options.console()
     with options.backend(backend):
         with Download(console) as download:
@@ -74,7 +76,7 @@ def _print_plan(console: Console, experiment: Experiment) -> None:
                     f"{len(experiment.train.classes)} classes"),
         ("model", f"{recipe.model} ({type(experiment.model).__name__}): {parameter_count(experiment.model):,} parameters"),
         ("training", f"{recipe.epochs} epochs, batches of {recipe.batch_size}, {recipe.optimizer}, one-cycle up to lr {recipe.lr:g}, "
-                     f"weight decay {recipe.weight_decay:g}"),
+                     f"weight decay {recipe.weight_decay:g}, label smoothing {recipe.label_smoothing:g}"),
         ("augment", ", ".join(map(repr, steps)) or "nothing"),
         ("backend", f"{kernels.backend()}, seed {recipe.seed}"),
     ):

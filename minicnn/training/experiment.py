@@ -14,7 +14,7 @@ from typing import Any
 from minicnn import __version__, kernels, random
 from minicnn.data import ArrayDataset, Compose, DataLoader
 from minicnn.data.sources import NAMES
-from minicnn.nn import Module
+from minicnn.nn import CrossEntropyLoss, Module
 from minicnn.training import images, plots
 from minicnn.training.checkpoint import Description
 from minicnn.training.images import Statistics
@@ -61,7 +61,8 @@ class Experiment:
         per_epoch = min(len(loader) * recipe.batch_size, len(self.train))
         with _noted(run):
             with display(recipe.epochs, per_epoch) as shown:
-                fit(self.model, loader, test_loader, optimizer, recipe.epochs, scheduler, observers=(shown, run))
+                fit(self.model, loader, test_loader, optimizer, recipe.epochs, scheduler,
+                    CrossEntropyLoss(label_smoothing=recipe.label_smoothing), (shown, run))
             run.finish("finished")
         return Result(run.folder, run.history[-1].test, *self._pictures(run, normalize))
 

@@ -32,6 +32,7 @@ class Recipe:
     lr: float = 0.01
     optimizer: str = "adamw"
     weight_decay: float = 0.01
+    label_smoothing: float = 0.1
     augment: bool = True
     seed: int = 0
     image_size: int = 32
@@ -48,6 +49,8 @@ class Recipe:
             raise ValueError(f"lr is {self.lr}, expected a number above 0")
         if not 0 <= self.weight_decay < math.inf:
             raise ValueError(f"weight-decay is {self.weight_decay}, expected a number of at least 0")
+        if not 0 <= self.label_smoothing < 1:
+            raise ValueError(f"label-smoothing is {self.label_smoothing}, expected 0 <= label-smoothing < 1")
 
     def build_optimizer(self, model: Module) -> Optimizer:
         parameters = model.parameters()

@@ -61,6 +61,7 @@ def test_augmentation_keeps_shape_and_dtype(dataset: str) -> None:
     ({"seed": -1}, "seed is -1, expected at least 0"),
     ({"lr": -1.0}, "lr is -1.0, expected a number above 0"),
     ({"lr": float("nan")}, "lr is nan, expected a number above 0"),
+    ({"label_smoothing": 1.0}, "label-smoothing is 1.0, expected 0 <= label-smoothing < 1"),
     ({"weight_decay": -0.1}, "weight-decay is -0.1, expected a number of at least 0"),
 ])
 def test_errors(settings: dict[str, Any], text: str) -> None:
