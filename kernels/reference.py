@@ -5,6 +5,7 @@ the end. A read outside the input is a read of the padding: 0 for convolution an
 """
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -132,6 +133,116 @@ def col2im(cols: Array, input_size: Size, window: Window2d) -> Array:
         for kh, kw, h, w in _reads(window, oh, ow, input_size):
             x[:, :, h, w] += cols[:, :, kh, kw, oh, ow]
     return x.astype(cols.dtype)
+
+
+def batch_norm_statistics(x: Array) -> tuple[Array, Array]:
+    """mean[c] = the mean of x[:, c], var[c] = the mean of (x[:, c] - mean[c])². x (N, C, H, W) -> (C), (C)."""
+    C, M = x.shape[1], x.size // x.shape[1]
+    mean, var = np.zeros(C), np.zeros(C)
+    for n, c, h, w in np.ndindex(x.shape):
+        mean[c] += float(x[n, c, h, w]) / M
+    for n, c, h, w in np.ndindex(x.shape):
+        var[c] += (float(x[n, c, h, w]) - mean[c]) ** 2 / M
+    return mean.astype(x.dtype), var.astype(x.dtype)
+
+
+def batch_norm(x: Array, gamma: Array | None, beta: Array | None, mean: Array, var: Array, eps: float) -> Array:
+    """y = gamma[c] * (x - mean[c]) / sqrt(var[c] + eps) + beta[c]; gamma and beta may be None (1 and 0)."""
+    y = np.zeros(x.shape)
+    for n, c, h, w in np.ndindex(x.shape):
+        x_hat = (float(x[n, c, h, w]) - float(mean[c])) / math.sqrt(float(var[c]) + eps)
+        y[n, c, h, w] = x_hat * (1 if gamma is None else float(gamma[c])) + (0 if beta is None else float(beta[c]))
+    return y.astype(x.dtype)
+
+
+def batch_norm_grad(dy: Array, x: Array, gamma: Array | None, mean: Array, var: Array, eps: float,
+                    batch_statistics: bool) -> tuple[Array, Array, Array]:
+    """dx, dgamma, dbeta, with x_hat = (x - mean) / sqrt(var + eps) and M = N*H*W values a channel:
+
+        dbeta[c] = sum of dy,   dgamma[c] = sum of dy * x_hat
+        dx = gamma / sqrt(var + eps) * (dy - dbeta / M - x_hat * dgamma / M)      with the batch's own statistics; else without the last two
+    """
+    C, M = x.shape[1], x.size // x.shape[1]
+    dx, dgamma, dbeta = np.zeros(x.shape), np.zeros(C), np.zeros(C)
+    inverse_std = [1 / math.sqrt(float(v) + eps) for v in var]
+    for n, c, h, w in np.ndindex(x.shape):
+        dbeta[c] += float(dy[n, c, h, w])
+        dgamma[c] += float(dy[n, c, h, w]) * (float(x[n, c, h, w]) - float(mean[c])) * inverse_std[c]
+    for n, c, h, w in np.ndindex(x.shape):
+        x_hat = (float(x[n, c, h, w]) - float(mean[c])) * inverse_std[c]
+        by_statistics = (dbeta[c] + x_hat * dgamma[c]) / M if batch_statistics else 0.0
+        dx[n, c, h, w] = (float(dy[n, c, h, w]) - by_statistics) * inverse_std[c] * (1 if gamma is None else float(gamma[c]))
+    return dx.astype(x.dtype), dgamma.astype(x.dtype), dbeta.astype(x.dtype)
+
+
+def relu(x: Array) -> Array:
+    """y = x where x > 0, else 0; NaN stays NaN."""
+    y = np.zeros_like(x)
+    for i in np.ndindex(x.shape):
+        y[i] = x[i] if x[i] > 0 or np.isnan(x[i]) else 0
+    return y
+
+
+def relu_grad(dy: Array, y: Array) -> Array:
+    """dx = dy where the output y is > 0, else 0."""
+    dx = np.zeros_like(dy)
+    for i in np.ndindex(dy.shape):
+        if y[i] > 0:
+            dx[i] = dy[i]
+    return dx
+
+
+def softmax_cross_entropy(x: Array, labels: Array) -> tuple[Array, Array]:
+    """p[n, k] = exp(x[n, k]) / sum over j of exp(x[n, j]), loss[n] = -log p[n, labels[n]]; the largest x of a row is taken out first.
+
+    Shapes: x (N, K), labels (N) -> losses (N), probabilities p (N, K).
+    """
+    losses, p = np.zeros(len(x)), np.zeros(x.shape)
+    for n in range(len(x)):
+        largest = max(float(v) for v in x[n])
+        total = sum(math.exp(float(v) - largest) for v in x[n])
+        for k in range(x.shape[1]):
+            p[n, k] = math.exp(float(x[n, k]) - largest) / total
+        losses[n] = math.log(total) - (float(x[n, labels[n]]) - largest)
+    return losses.astype(x.dtype), p.astype(x.dtype)
+
+
+def softmax_cross_entropy_grad(dlosses: Array, probabilities: Array, labels: Array) -> Array:
+    """dx[n, k] = dlosses[n] * (p[n, k] - 1 if k is the label, else p[n, k])."""
+    dx = np.zeros(probabilities.shape)
+    for n, k in np.ndindex(dx.shape):
+        dx[n, k] = float(dlosses[n]) * (float(probabilities[n, k]) - (k == labels[n]))
+    return dx.astype(probabilities.dtype)
+
+
+def sgd_step(p: Array, g: Array, velocity: Array | None, lr: float, momentum: float, dampening: float, weight_decay: float,
+             nesterov: bool) -> None:
+    """g += weight_decay * p;  v = momentum * v + (1 - dampening) * g;  p -= lr * (g + momentum * v, or v without nesterov). In place."""
+    for i in np.ndindex(p.shape):
+        step = float(g[i]) + weight_decay * float(p[i])
+        if velocity is not None:
+            v = momentum * float(velocity[i]) + (1 - dampening) * step
+            velocity[i] = v
+            step = step + momentum * v if nesterov else v
+        p[i] = float(p[i]) - lr * step
+
+
+def adam_step(p: Array, g: Array, m: Array, v: Array, step: int, lr: float, beta1: float, beta2: float, eps: float, weight_decay: float,
+              decoupled: bool) -> None:
+    """m and v are running means of g and g²; p -= lr * m_hat / (sqrt(v_hat) + eps), with m_hat = m / (1 - beta1^step) and v_hat alike.
+
+    Weight decay is added to g (Adam), or p shrinks by lr * weight_decay * p first (decoupled: AdamW). In place; step counts from 1.
+    """
+    for i in np.ndindex(p.shape):
+        old, gradient = float(p[i]), float(g[i])
+        if decoupled:
+            old -= lr * weight_decay * old
+        else:
+            gradient += weight_decay * old
+        new_m = beta1 * float(m[i]) + (1 - beta1) * gradient
+        new_v = beta2 * float(v[i]) + (1 - beta2) * gradient**2
+        m[i], v[i] = new_m, new_v
+        p[i] = old - lr * (new_m / (1 - beta1**step)) / (math.sqrt(new_v / (1 - beta2**step)) + eps)
 
 
 def _reads(window: Window2d, oh: int, ow: int, input_size: tuple[int, ...]) -> Iterator[tuple[int, int, int, int]]:

@@ -1,5 +1,6 @@
-"""Batch norm, relu, softmax cross-entropy and the optimiser steps of every backend, on arrays. (Their Tensors are tested beside torch.)"""
+"""Batch norm, relu, softmax cross-entropy and the optimiser steps of every backend and of the reference, beside torch."""
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minicnn import kernels
+from minicnn.kernels import reference
 from tests.compare import assert_bounded, assert_close64, assert_equal, unchanged
 from tests.strategies import floats, in_layout, integers, layouts, seeds
 
 USABLE = [name for name, missing in kernels.available().items() if not missing]
-every_backend = pytest.mark.parametrize("k", [kernels.get(name) for name in USABLE], ids=USABLE)
+every_backend = pytest.mark.parametrize("k", [reference, *map(kernels.get, USABLE)], ids=["reference", *USABLE])
 shapes = st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(2, 4), st.integers(1, 4))
 
 
@@ -73,21 +75,57 @@ def test_softmax_cross_entropy_against_torch(k: ModuleType, N: int, K: int, seed
     assert losses32.dtype == probabilities32.dtype == k.softmax_cross_entropy_grad(losses32, probabilities32, labels).dtype == np.float32
 
 
+SGD = [dict(zip(("momentum", "dampening", "weight_decay", "nesterov"), v, strict=True))
+       for v in ((0.9, 0, 0, False), (0.9, 0, 0.1, True), (0.5, 0.2, 0.1, False), (0, 0, 0.1, False))]
+ADAM = [{"betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.1}, {"betas": (0.5, 0.8), "eps": 1e-3, "weight_decay": 0.0}]
+
+
+def steps_of_torch(optimizer: type, p: np.ndarray, gradients: list[np.ndarray], **options: Any) -> np.ndarray:
+    tp = torch.tensor(p, requires_grad=True)
+    peer = optimizer([tp], lr=0.1, **options)
+    for g in gradients:
+        tp.grad = torch.tensor(g)
+        peer.step()
+    return tp.detach().numpy()
+
+
 @every_backend
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_optimiser_steps_change_parameter_and_state_in_place_and_nothing_else(k: ModuleType, dtype: type) -> None:
-    p, g = floats((3, 4), 0, dtype), floats((3, 4), 1, dtype)
-    before, zeros = p.copy(), np.zeros_like(p)
+@pytest.mark.parametrize("options", SGD, ids=str)
+def test_sgd_step_against_torch(k: ModuleType, options: dict[str, Any]) -> None:
+    p, gradients = floats((3, 4), 0, np.float64), [floats((3, 4), i, np.float64) for i in (1, 2, 3)]
+    expected = steps_of_torch(torch.optim.SGD, p.copy(), gradients, **options)
+    velocity = np.zeros_like(p) if options["momentum"] else None
+    for i, g in enumerate(gradients):
+        with unchanged(g):
+            k.sgd_step(p, g, velocity, 0.1, options["momentum"], options["dampening"] if i else 0, options["weight_decay"],
+                       options["nesterov"])
+    assert_close64(p, expected, 1e-13)
+
+
+@every_backend
+@pytest.mark.parametrize(("peer", "decoupled"), [(torch.optim.Adam, False), (torch.optim.AdamW, True)], ids=["Adam", "AdamW"])
+@pytest.mark.parametrize("options", ADAM, ids=str)
+def test_adam_step_against_torch(k: ModuleType, options: dict[str, Any], peer: type, decoupled: bool) -> None:
+    p, gradients = floats((3, 4), 0, np.float64), [floats((3, 4), i, np.float64) for i in (1, 2, 3)]
+    expected = steps_of_torch(peer, p.copy(), gradients, **options)
+    m, v = np.zeros_like(p), np.zeros_like(p)
+    for step, g in enumerate(gradients, 1):
+        with unchanged(g):
+            k.adam_step(p, g, m, v, step, 0.1, *options["betas"], options["eps"], options["weight_decay"], decoupled)
+    assert_close64(p, expected, 1e-13)
+
+
+@every_backend
+def test_optimiser_steps_keep_float32(k: ModuleType) -> None:
+    """In place, in the dtype of p, and near the float64 step."""
+    p, g = floats((3, 4), 0), floats((3, 4), 1)
+    big, m, v = p.astype(np.float64), np.zeros_like(p), np.zeros_like(p)
     with unchanged(g):
-        k.sgd_step(p, g, None, 0.5, 0.0, 0.0, 0.0, False)
-        assert_equal(p, before - dtype(0.5) * g)
-        velocity = zeros.copy()
-        k.sgd_step(p, g, velocity, 0.5, 0.9, 0.0, 0.1, True)
-        assert p.dtype == velocity.dtype == dtype
-        assert velocity.any()
-        m, v = zeros.copy(), zeros.copy()
+        k.sgd_step(p, g, m, 0.5, 0.9, 0.0, 0.0, True)
         k.adam_step(p, g, m, v, 1, 1e-3, 0.9, 0.999, 1e-8, 0.01, True)
-        assert p.dtype == m.dtype == v.dtype == dtype
-        g = g.astype(np.float64)
-        assert_bounded(m, (1 - 0.9) * g, (1 - 0.9) * g, 8)
-        assert_bounded(v, (1 - 0.999) * g**2, (1 - 0.999) * g**2, 8)
+    big_m, big_v = np.zeros_like(big), np.zeros_like(big)
+    reference.sgd_step(big, g, big_m, 0.5, 0.9, 0.0, 0.0, True)
+    reference.adam_step(big, g, big_m, big_v, 1, 1e-3, 0.9, 0.999, 1e-8, 0.01, True)
+    assert p.dtype == m.dtype == v.dtype == np.float32
+    for got, expected in ((p, big), (m, big_m), (v, big_v)):
+        assert_bounded(got, expected, np.abs(expected) + np.abs(g) + 1, 16)

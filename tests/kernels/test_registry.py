@@ -19,11 +19,9 @@ def test_a_backend_has_the_functions_of_the_contract_with_the_same_arguments(nam
         assert list(inspect.signature(getattr(kernels.get(name), function)).parameters) == list(expected.parameters), function
 
 
-def test_the_reference_takes_the_same_arguments() -> None:
+def test_the_reference_fulfils_the_whole_contract() -> None:
     reference = kernels.LADDER[0].load()
-    defined = [f for f in kernels.CONTRACT if hasattr(reference, f)]
-    assert len(defined) == 9
-    for function in defined:
+    for function in kernels.CONTRACT:
         assert list(inspect.signature(getattr(reference, function)).parameters) == list(
             inspect.signature(getattr(kernels.get("numpy"), function)).parameters), function
 
