@@ -59,12 +59,10 @@ class Layer:
 
 @dataclass(frozen=True)
 class Row:
-    """One contestant: its median time in seconds, multiply-adds a second in units of 1e9, and how often it fits in the slowest's time."""
+    """One contestant and its median time in seconds."""
     name: str
     label: str
     seconds: float
-    gmacs: float
-    gain: float
 
 
 def measure(layer: Layer, peers: bool = True, seconds: float = 6.0) -> list[Row]:
@@ -84,19 +82,25 @@ def measure(layer: Layer, peers: bool = True, seconds: float = 6.0) -> list[Row]
     for name in others:
         if not np.array_equal(results[first], results[name]):
             raise RuntimeError(f"{name} and {first} disagree on {layer}: no times are given")
-    medians = {name: median(t) for name, t in interleaved({n: call for n, (_, call) in contestants.items()}, seconds).items()}
-    slowest = max(medians.values())
-    return [Row(name, contestants[name][0], t, layer.macs / t / 1e9, slowest / t) for name, t in medians.items()]
+    times = interleaved({name: call for name, (_, call) in contestants.items()}, seconds)
+    return [Row(name, contestants[name][0], median(t)) for name, t in times.items()]
 
 
 def table(layer: Layer, rows: list[Row]) -> tuple[str, list[str], list[list[str]]]:
-    """Title, head and cells of the ladder as text."""
+    """Title, head and cells of the ladder as text: times, multiply-adds a second, the gain over the rung above, the ratio to torch."""
     size = layer.bytes
     title = (f"Convolution, {layer}: {layer.macs:,} multiply-adds (1 MAC = 2 FLOP) forward, as many for each of the two gradients; "
              f"{layer.parameters:,} weights; x {size['x'] / 1024:,.0f} KiB, y {size['y'] / 1024:,.0f} KiB, "
              f"as columns x is {size['cols'] / 1024:,.0f} KiB")
-    cells = [[row.name, row.label.split(":")[0], f"{row.seconds * 1e3:,.3f}", f"{row.gmacs:,.3f}", f"{row.gain:,.1f}"] for row in rows]
-    return title, ["rung", "what it does", "ms", "10⁹ MAC/s", "times the slowest"], cells
+    head = ["rung", "what it does", "ms", "10⁹ MAC/s", "× faster than above", "time ÷ torch's"]
+    torch = next((row.seconds for row in rows if row.name == "torch"), None)
+    cells = []
+    for above, row in zip([None, *rows], rows, strict=False):
+        gain = f"{above.seconds / row.seconds:,.1f}" if above and row.name != "torch" else ""
+        ratio = f"{row.seconds / torch:,.2f}" if torch else ""
+        speed = layer.macs / row.seconds / 1e9
+        cells.append([row.name, row.label.split(":")[0], f"{row.seconds * 1e3:.3g}", f"{speed:.3g}", gain, ratio])
+    return title, head, cells
 
 
 def _torch(x: np.ndarray, w: np.ndarray) -> tuple[str, Callable[[], Any]]:
