@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import importlib.util
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -45,9 +46,9 @@ class Layer:
         pixels = self.N * self.H * self.W
         return {"x": 4 * pixels * self.C, "w": 4 * self.parameters, "y": 4 * pixels * self.F, "cols": 4 * pixels * self.C * self.K**2}
 
-    def arrays(self) -> tuple[np.ndarray, np.ndarray]:
+    def arrays(self, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Integer-valued x and w, so small that every sum is exact in float32."""
-        random = np.random.default_rng(0)
+        random = np.random.default_rng(seed)
         most = int(min(8, (2**24 / (self.C * self.K**2)) ** 0.5))
         x, w = (random.integers(-most, most + 1, shape).astype(np.float32)
                 for shape in ((self.N, self.C, self.H, self.W), (self.F, self.C, self.K, self.K)))
@@ -65,16 +66,19 @@ class Row:
     seconds: float
 
 
-def measure(layer: Layer, peers: bool = True, seconds: float = 6.0) -> list[Row]:
-    """Check, then time, the forward pass of every rung that can finish, and torch's if it is installed and `peers`.
+def measure(layer: Layer, peers: bool = True, seconds: float = 6.0, seed: int = 0, backend: str | None = None) -> list[Row]:
+    """Check, then time, the forward pass of every rung that can finish, of `backend`, and torch's if it is installed and `peers`.
 
     Raises RuntimeError if two contestants disagree by a single bit (the inputs are integers, so they must not).
     """
-    x, w = layer.arrays()
+    x, w = layer.arrays(seed)
     contestants: dict[str, tuple[str, Callable[[], Any]]] = {}
     for rung in kernels.LADDER:
         if rung.name != "loops" or layer.macs <= LOOPS_LIMIT:
             contestants[rung.name] = rung.label, partial(rung.load().conv2d, x, w, None, layer.window, 1)
+    if backend:
+        conv2d = kernels.get(backend).conv2d
+        contestants[f"{backend} backend"] = (conv2d.__doc__ or "").splitlines()[0], partial(conv2d, x, w, None, layer.window, 1)
     if peers and importlib.util.find_spec("torch"):
         contestants["torch"] = _torch(x, w)
     results = {name: np.asarray(call()) for name, (_, call) in contestants.items()}
@@ -105,6 +109,7 @@ def table(layer: Layer, rows: list[Row]) -> tuple[str, list[str], list[list[str]
 
 def _torch(x: np.ndarray, w: np.ndarray) -> tuple[str, Callable[[], Any]]:
     import torch
+    warnings.filterwarnings("ignore", "Using padding='same' with even kernel lengths")      # torch, about its own speed
     tx, tw = torch.from_numpy(x), torch.from_numpy(w)
     label = f"torch {torch.__version__.split('+')[0]}, {torch.get_num_threads()} threads (for comparison)"
     return label, lambda: torch.nn.functional.conv2d(tx, tw, padding="same")

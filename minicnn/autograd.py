@@ -15,7 +15,7 @@ from __future__ import annotations
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ContextDecorator
 from typing import Any
 
@@ -40,11 +40,12 @@ def _quiet() -> np.errstate:
 
 class Node:
     """One recorded call: its backward function, what that needs, and where each gradient goes (a Node, a leaf Tensor, or None)."""
-    __slots__ = ("backward", "cache", "dtype", "inputs", "keep", "name", "shape")
+    __slots__ = ("backward", "cache", "dtype", "hooks", "inputs", "keep", "name", "shape")
 
     def __init__(self, name: str, backward: Callable[..., Sequence[Any]], cache: Any, inputs: list[Node | Tensor | None], y: Any) -> None:
         self.name, self.backward, self.cache, self.inputs = name, backward, cache, inputs
         self.shape, self.dtype = y.shape, y.dtype
+        self.hooks: dict[Any, Callable[[Tensor], Any]] | None = None        # of register_hook()
         self.keep: weakref.ref[Tensor] | None = None         # a tensor that asked for its gradient with retain_grad()
 
     def gradients(self, dy: Any) -> Sequence[Any]:
@@ -73,12 +74,12 @@ def record(forward: Callable[..., tuple[Any, Any]], backward: Callable[..., Sequ
     A forward that returns several outputs, ((y, extra, ...), cache), has a gradient for y alone; the others become constant Tensors.
     """
     with _quiet():
-        y, cache = forward(*(t.data if isinstance(t, Tensor) else t for t in inputs), **options)
+        y, cache = forward(*(t.array if isinstance(t, Tensor) else t for t in inputs), **options)
     y, *extras = y if isinstance(y, tuple) else (y,)
     out = Tensor(y)
     if _recording.on and any(isinstance(t, Tensor) and t.requires_grad for t in inputs):
         edges = [(t.node or t) if isinstance(t, Tensor) and t.requires_grad else None for t in inputs]
-        out.node = Node(forward.__name__.removesuffix("_forward"), backward, cache, edges, out.data)
+        out.node = Node(forward.__name__.removesuffix("_forward"), backward, cache, edges, out.array)
     return (out, *(Tensor(e) for e in extras)) if extras else out
 
 
@@ -88,46 +89,86 @@ def backward(tensor: Tensor, gradient: Any = None, retain_graph: bool = False) -
     gradient: the gradient to start from, of tensor's shape; may be left out for a scalar (1).
     retain_graph: keep what was saved, to call it again.
     """
-    if not tensor.requires_grad:
-        raise RuntimeError("backward() on a tensor that does not require a gradient: nothing it was computed from has requires_grad=True")
-    if gradient is None:
-        if tensor.data.size != 1:
-            raise RuntimeError(f"backward() on a tensor of shape {tensor.shape}: without an argument it works for scalars only; "
-                               "reduce it to one number first, for instance with .sum(), or pass the gradient")
-        gradient = np.ones_like(tensor.data)
-    dy = np.asarray(gradient.data if isinstance(gradient, Tensor) else gradient, dtype=tensor.dtype, like=tensor.data)
-    if dy.shape != tensor.shape:
-        raise RuntimeError(f"backward(): the gradient has shape {dy.shape}, the tensor {tensor.shape}")
-    if tensor.node is None:
-        _accumulate(tensor, dy)
-        return
+    start = _start("backward()", tensor, gradient)
     with _quiet():
-        _run(tensor.node, dy, retain_graph)
+        for target, dy in _run({tensor.node or tensor: start}, retain_graph):
+            kept = target if isinstance(target, Tensor) else target.keep() if target.keep else None
+            if kept is not None:
+                _accumulate(kept, dy)
 
 
-def _run(last: Node, dy: Any, retain_graph: bool) -> None:
-    """The chain rule over all nodes that led to `last`; what several nodes send to one input is added up in `pending`."""
-    pending = {last: dy}
-    for node in _outputs_first(last):
-        dy = pending.pop(node, None)
+def grad(outputs: Tensor | Sequence[Tensor], inputs: Tensor | Sequence[Tensor], grad_outputs: Any = None, retain_graph: bool = False,
+         *, allow_unused: bool = False) -> tuple[Tensor | None, ...]:
+    """The gradients of the sum of `outputs` with respect to each of `inputs`, as a tuple; no .grad changes.
+
+    grad_outputs: what each output's gradient starts from, where it is no scalar. allow_unused: None for an input that no output depends on,
+    instead of a RuntimeError.
+    """
+    outputs, inputs = ([t] if isinstance(t, Tensor) else list(t) for t in (outputs, inputs))
+    starts = grad_outputs if isinstance(grad_outputs, tuple | list) else [grad_outputs] * len(outputs)
+    pending: dict[Node | Tensor, Any] = {}
+    for tensor, start in zip(outputs, starts, strict=True):
+        _add(pending, tensor.node or tensor, _start("grad()", tensor, start))
+    wanted = {t.node or t for t in inputs}
+    with _quiet():
+        found = {target: dy for target, dy in _run(pending, retain_graph) if target in wanted}
+    gradients = [found.get(t.node or t) for t in inputs]
+    for i, gradient in enumerate(gradients):
+        if gradient is None and not allow_unused:
+            raise RuntimeError(f"grad(): the outputs do not depend on input {i}; with allow_unused=True its gradient is None")
+    return tuple(None if g is None else Tensor(g.copy()) for g in gradients)
+
+
+def _start(what: str, tensor: Tensor, gradient: Any) -> Any:
+    """The gradient to start from, as an array of tensor's shape and dtype."""
+    if not tensor.requires_grad:
+        raise RuntimeError(f"{what} on a tensor that does not require a gradient: nothing it was computed from has requires_grad=True")
+    if gradient is None:
+        if tensor.array.size != 1:
+            raise RuntimeError(f"{what} on a tensor of shape {tensor.shape}: without an argument it works for scalars only; "
+                               "reduce it to one number first, for instance with .sum(), or pass the gradient")
+        gradient = np.ones_like(tensor.array)
+    dy = np.asarray(gradient.array if isinstance(gradient, Tensor) else gradient, dtype=tensor.dtype, like=tensor.array)
+    if dy.shape != tensor.shape:
+        raise RuntimeError(f"{what}: the gradient has shape {dy.shape}, the tensor {tensor.shape}")
+    return dy
+
+
+def _run(pending: dict[Node | Tensor, Any], retain_graph: bool) -> Iterator[tuple[Node | Tensor, Any]]:
+    """The chain rule over all that led to the nodes in `pending`: every node and every leaf with its whole gradient.
+
+    What several nodes send to one input is added up in `pending` until its turn comes.
+    """
+    for target in _outputs_first(pending):
+        dy = pending.pop(target, None)
         if dy is None:                                         # nothing that mattered used it
             continue
-        kept = node.keep() if node.keep is not None else None
-        if kept is not None:
-            _accumulate(kept, dy)
-        for target, gradient in zip(node.inputs, node.gradients(dy), strict=True):
-            if target is None or gradient is None:
+        dy = _hooked(target, dy)
+        yield target, dy
+        if isinstance(target, Tensor):
+            continue
+        for source, gradient in zip(target.inputs, target.gradients(dy), strict=True):
+            if source is None or gradient is None:
                 continue
-            if gradient.shape != target.shape:
-                raise RuntimeError(f"the backward of {node.name} returned a gradient of shape {gradient.shape} "
-                                   f"for an input of shape {target.shape}")
-            gradient = gradient.astype(target.dtype, copy=False)
-            if isinstance(target, Node):
-                pending[target] = pending[target] + gradient if target in pending else gradient
-            else:
-                _accumulate(target, gradient)
+            if gradient.shape != source.shape:
+                raise RuntimeError(f"the backward of {target.name} returned a gradient of shape {gradient.shape} "
+                                   f"for an input of shape {source.shape}")
+            _add(pending, source, gradient.astype(source.dtype, copy=False))
         if not retain_graph:
-            node.cache = _FREED
+            target.cache = _FREED
+
+
+def _add(pending: dict[Node | Tensor, Any], target: Node | Tensor, gradient: Any) -> None:
+    pending[target] = pending[target] + gradient if target in pending else gradient
+
+
+def _hooked(target: Node | Tensor, dy: Any) -> Any:
+    """The gradient after the hooks of register_hook() have seen, and perhaps replaced, it."""
+    for hook in list((target.hooks or {}).values()):
+        changed = hook(Tensor(dy))
+        if changed is not None:
+            dy = changed.array
+    return dy
 
 
 def _accumulate(tensor: Tensor, gradient: Any) -> None:
@@ -135,22 +176,23 @@ def _accumulate(tensor: Tensor, gradient: Any) -> None:
     if tensor.grad is None:
         tensor.grad = Tensor(gradient.copy())
     else:
-        tensor.grad.data += gradient
+        tensor.grad.array += gradient
 
 
-def _outputs_first(last: Node) -> list[Node]:
-    """Every node that led to `last`, each before all nodes it depends on: a depth-first search without recursion, reversed."""
-    order: list[Node] = []
-    seen: set[Node] = set()
-    stack: list[tuple[Node, bool]] = [(last, False)]
+def _outputs_first(last: Iterable[Node | Tensor]) -> list[Node | Tensor]:
+    """All that led to `last`, each before everything it depends on: a depth-first search without recursion, reversed."""
+    order: list[Node | Tensor] = []
+    seen: set[Node | Tensor] = set()
+    stack = [(target, False) for target in last]
     while stack:
-        node, done = stack.pop()
+        target, done = stack.pop()
         if done:
-            order.append(node)
-        elif node not in seen:
-            seen.add(node)
-            stack.append((node, True))
-            stack.extend((i, False) for i in node.inputs if isinstance(i, Node) and i not in seen)
+            order.append(target)
+        elif target not in seen:
+            seen.add(target)
+            stack.append((target, True))
+            if isinstance(target, Node):
+                stack.extend((i, False) for i in target.inputs if i is not None and i not in seen)
     return order[::-1]
 
 

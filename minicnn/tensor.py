@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minicnn.device import destination, device
+from minicnn.hooks import RemovableHandle
+
 if TYPE_CHECKING:
     from minicnn.autograd import Node
 
@@ -33,6 +36,8 @@ _UFUNCS = {                      # NumPy's functions that are operations here, b
 class Tensor:
     """A multi-dimensional array that remembers how it was made, so that gradients can flow back through it.
 
+    array: the values, a NumPy array. grad: their gradient, a Tensor, or None.
+
     data: anything NumPy can turn into an array; an ndarray is wrapped without a copy. Python numbers become float32 (integers: int64).
     requires_grad: whether `backward()` should leave the gradient of this tensor in `.grad`.
 
@@ -41,47 +46,48 @@ class Tensor:
     >>> x.grad
     tensor([2., 4., 6.])
     """
-    __slots__ = ("__weakref__", "_array", "_requires_grad", "grad", "node")
+    __slots__ = ("__weakref__", "_requires_grad", "array", "grad", "hooks", "node")
 
     def __init__(self, data: Any, requires_grad: builtins.bool = False, dtype: Any = None) -> None:
         if isinstance(data, Tensor):
-            data = data.data
+            data = data.array
         if not hasattr(data, "dtype"):                          # Python numbers and lists of them
             data = np.asarray(data)
             if data.dtype == np.float64:
                 data = data.astype(DEFAULT_DTYPE)
         if not hasattr(data, "shape") or isinstance(data, np.generic):
             data = np.asarray(data)
-        self._array: Any = data if dtype is None else data.astype(dtype, copy=False)
-        if self.data.dtype.kind not in "fiub":
-            raise TypeError(f"a Tensor holds floats, integers or booleans, not {self.data.dtype}")
+        self.array: Any = data if dtype is None else data.astype(dtype, copy=False)
+        if self.array.dtype.kind not in "fiub":
+            raise TypeError(f"a Tensor holds floats, integers or booleans, not {self.array.dtype}")
         self.grad: Tensor | None = None
         self.node: Node | None = None
+        self.hooks: dict[Any, Any] | None = None             # of register_hook; those of a recorded result are its node's
         self._requires_grad = False
         self.requires_grad_(requires_grad)
 
     # What it is
 
     @property
-    def data(self) -> Any:
-        """The array. Torch's `p.data -= lr * p.grad` and `p.data = p.data - lr * p.grad` work, unrecorded, as there."""
-        return self._array
+    def data(self) -> Tensor:
+        """The same values outside the tape: `p.data.fill_(0)`, `p.data -= lr * p.grad` and `p.data = x` change p, unrecorded."""
+        return Tensor(self.array)
 
     @data.setter
     def data(self, value: Any) -> None:
-        self._array = value.data if isinstance(value, Tensor) else value
+        self.array = value.array if isinstance(value, Tensor) else value
 
     @property
     def shape(self) -> tuple[builtins.int, ...]:
-        return tuple(self.data.shape)
+        return tuple(self.array.shape)
 
     @property
     def dtype(self) -> np.dtype:
-        return self.data.dtype
+        return self.array.dtype
 
     @property
     def ndim(self) -> builtins.int:
-        return int(self.data.ndim)
+        return int(self.array.ndim)
 
     @property
     def T(self) -> Tensor:
@@ -102,7 +108,7 @@ class Tensor:
 
     def requires_grad_(self, requires_grad: builtins.bool = True) -> Tensor:
         """Ask for a gradient, or no longer, and return self."""
-        if requires_grad and self.data.dtype.kind != "f":
+        if requires_grad and self.array.dtype.kind != "f":
             raise RuntimeError(f"only floating-point tensors can require gradients, this one is {self.dtype}")
         if self.node is not None and not requires_grad:
             raise RuntimeError("this tensor is the result of a recorded operation, so its requires_grad cannot be switched off: "
@@ -111,8 +117,8 @@ class Tensor:
         return self
 
     @property
-    def device(self) -> str:
-        return "cpu"
+    def device(self) -> device:
+        return device("cpu")
 
     def size(self, dim: builtins.int | None = None) -> Any:
         return self.shape if dim is None else self.shape[dim]
@@ -121,16 +127,16 @@ class Tensor:
         return self.ndim
 
     def numel(self) -> builtins.int:
-        return int(self.data.size)
+        return int(self.array.size)
 
     def nelement(self) -> builtins.int:
         return self.numel()
 
     def is_floating_point(self) -> builtins.bool:
-        return bool(self.data.dtype.kind == "f")
+        return bool(self.array.dtype.kind == "f")
 
     def is_contiguous(self) -> builtins.bool:
-        return bool(self.data.flags.c_contiguous)
+        return bool(self.array.flags.c_contiguous)
 
     def __len__(self) -> builtins.int:
         if self.ndim == 0:
@@ -143,9 +149,9 @@ class Tensor:
         return (self[i] for i in range(len(self)))
 
     def __repr__(self) -> str:
-        values = np.array2string(self.data, separator=", ", prefix="tensor(", threshold=200, edgeitems=3, precision=4, suppress_small=False)
+        values = np.array2string(self.array, separator=", ", prefix="tensor(", threshold=200, edgeitems=3, precision=4)
         notes = [values]
-        if self.data.size == 0 or self.data.size > 200:         # values alone would not show the shape
+        if self.array.size == 0 or self.array.size > 200:         # values alone would not show the shape
             notes.append(f"shape={self.shape}")
         if self.dtype not in (DEFAULT_DTYPE, np.int64, np.bool_):
             notes.append(f"dtype={self.dtype}")
@@ -159,23 +165,23 @@ class Tensor:
 
     def item(self) -> Any:
         """The one value as a Python number."""
-        if self.data.size != 1:
-            raise RuntimeError(f"item(): a tensor of shape {self.shape} has {self.data.size} values, not one")
-        return self.data.item()
+        if self.array.size != 1:
+            raise RuntimeError(f"item(): a tensor of shape {self.shape} has {self.array.size} values, not one")
+        return self.array.item()
 
     def tolist(self) -> Any:
-        return self.data.tolist()
+        return self.array.tolist()
 
     def numpy(self) -> np.ndarray:
         """The array itself, not a copy."""
         if self.requires_grad:
             raise RuntimeError("numpy() on a tensor that requires grad would lose its gradient: use detach().numpy()")
-        return np.asarray(self.data)
+        return np.asarray(self.array)
 
     def __array__(self, dtype: Any = None, copy: builtins.bool | None = None) -> np.ndarray:
         if self.requires_grad:
             raise RuntimeError("an array of a tensor that requires grad would lose its gradient: use detach()")
-        return np.array(self.data, dtype=dtype, copy=copy)
+        return np.array(self.array, dtype=dtype, copy=copy)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: tuple[Any, ...] = (), **options: Any) -> Any:
         """NumPy's functions: `array * tensor` and np.exp(tensor) are operations of ours; `array -= tensor` changes the array."""
@@ -187,10 +193,10 @@ class Tensor:
     def __dlpack__(self, **options: Any) -> Any:
         if self.requires_grad:
             raise BufferError("__dlpack__ on a tensor that requires grad would lose its gradient: use detach()")
-        return self.data.__dlpack__(**options)
+        return self.array.__dlpack__(**options)
 
     def __dlpack_device__(self) -> Any:
-        return self.data.__dlpack_device__()
+        return self.array.__dlpack_device__()
 
     def __float__(self) -> builtins.float:
         return float(self.item())
@@ -199,14 +205,14 @@ class Tensor:
         return int(self.item())
 
     def __index__(self) -> builtins.int:
-        if self.data.dtype.kind not in "iu":
+        if self.array.dtype.kind not in "iu":
             raise TypeError(f"only integer tensors of a single value can be an index, this one is {self.dtype}")
         return int(self.item())
 
     def __bool__(self) -> builtins.bool:
-        if self.data.size != 1:
+        if self.array.size != 1:
             raise RuntimeError(f"a tensor of shape {self.shape} is neither true nor false: use .any() or .all()")
-        return bool(self.data.item())
+        return bool(self.array.item())
 
     def __format__(self, spec: str) -> str:
         return format(self.item(), spec) if spec else repr(self)
@@ -219,13 +225,22 @@ class Tensor:
 
     def detach(self) -> Tensor:
         """The same array, cut off from the tape."""
-        return Tensor(self.data)
+        return Tensor(self.array)
 
     def retain_grad(self) -> Tensor:
         """Keep the gradient of this intermediate result in .grad too."""
         if self.node is not None:
             self.node.keep = weakref.ref(self)
         return self
+
+    def register_hook(self, hook: Any) -> RemovableHandle:
+        """Call hook(gradient) when backward() has the whole gradient of this tensor; what it returns, if not None, replaces it."""
+        if not self.requires_grad:
+            raise RuntimeError("register_hook() on a tensor that does not require a gradient: no gradient will come")
+        owner = self.node or self
+        if owner.hooks is None:
+            owner.hooks = {}
+        return RemovableHandle(owner.hooks, hook)
 
     @property
     def grad_fn(self) -> Node | None:
@@ -236,13 +251,13 @@ class Tensor:
 
     # Types and devices
 
-    def to(self, dtype: Any) -> Tensor:
-        """The values in another dtype; recorded when both are floating point. `to("cpu")` is self."""
-        if isinstance(dtype, str) and dtype.split(":")[0] in ("cpu", "cuda"):
-            if dtype != "cpu":
-                raise ValueError(f"to: no device {dtype!r}; tensors live on 'cpu'")
-            return self
-        return ops.cast(self, dtype)
+    def to(self, *args: Any, **options: Any) -> Tensor:
+        """The values in another dtype, recorded when both are floating point; a device, or what already fits, gives self.
+
+        `to(dtype)`, `to(device)`, `to(device, dtype)`, `to(another_tensor)`, or by name: see `minicnn.device.destination`.
+        """
+        dtype = destination(*args, **options)
+        return self if dtype is None else ops.cast(self, dtype)
 
     def type(self, dtype: Any) -> Tensor:
         return ops.cast(self, dtype)
@@ -264,6 +279,9 @@ class Tensor:
 
     def cpu(self) -> Tensor:
         return self
+
+    def cuda(self) -> Tensor:
+        return self.to("cuda")
 
     def contiguous(self) -> Tensor:
         return self if self.is_contiguous() else ops.clone(self)
@@ -308,7 +326,7 @@ class Tensor:
         if self._recorded(value):
             self._become(ops.setitem(self, index, value))
         else:
-            ops.assign(self.data, index, value.data if isinstance(value, Tensor) else value)
+            ops.assign(self.array, index, value.array if isinstance(value, Tensor) else value)
 
     def add_(self, other: Any, *, alpha: Any = 1) -> Tensor: return self._become(ops.add(self, other, alpha=alpha))
     def sub_(self, other: Any, *, alpha: Any = 1) -> Tensor: return self._become(ops.sub(self, other, alpha=alpha))
@@ -333,11 +351,11 @@ class Tensor:
         if not np.can_cast(result.dtype, self.dtype, "same_kind"):
             raise RuntimeError(f"in-place operation: the result is {result.dtype}, which does not fit into a tensor of {self.dtype}")
         if not self._recorded(result):
-            self.data[...] = result.data
+            self.array[...] = result.array
         elif self.is_leaf and self.requires_grad:
             raise RuntimeError("a leaf tensor that requires grad cannot be changed in place: do it inside `with no_grad():`")
         else:
-            self.data, self.node = result.data.astype(self.dtype, copy=False), result.node
+            self.array, self.node = result.array.astype(self.dtype, copy=False), result.node
         return self
 
     # Comparison: boolean tensors, no gradient
@@ -351,7 +369,7 @@ class Tensor:
     def __and__(self, other: Any) -> Tensor: return ops.compare(np.bitwise_and, self, other)
     def __or__(self, other: Any) -> Tensor: return ops.compare(np.bitwise_or, self, other)
     def __xor__(self, other: Any) -> Tensor: return ops.compare(np.bitwise_xor, self, other)
-    def __invert__(self) -> Tensor: return Tensor(~self.data)
+    def __invert__(self) -> Tensor: return Tensor(~self.array)
     __hash__ = object.__hash__
     def eq(self, other: Any) -> Tensor: return ops.eq(self, other)
     def ne(self, other: Any) -> Tensor: return ops.ne(self, other)
@@ -434,7 +452,11 @@ class Tensor:
     def flatten(self, start_dim: Any = 0, end_dim: Any = -1) -> Tensor: return ops.flatten(self, start_dim, end_dim)
     def permute(self, *dims: Any) -> Tensor: return ops.permute(self, _unpack(dims))
     def transpose(self, dim0: Any, dim1: Any) -> Tensor: return ops.transpose(self, dim0, dim1)
-    def t(self) -> Tensor: return self.T
+    def t(self) -> Tensor:
+        if self.ndim > 2:
+            raise ValueError(f"t(): a tensor of {self.ndim} axes (shape {self.shape}) has no one transpose: use permute() or transpose()")
+        return self.T
+
     def squeeze(self, dim: Any = None) -> Tensor: return ops.squeeze(self, dim)
     def unsqueeze(self, dim: Any) -> Tensor: return ops.unsqueeze(self, dim)
     def swapaxes(self, dim0: Any, dim1: Any) -> Tensor: return ops.transpose(self, dim0, dim1)

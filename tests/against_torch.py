@@ -47,7 +47,7 @@ def _both(ours: Operation, theirs: Operation, arrays: tuple[np.ndarray, ...], dt
     """
     mine = [Tensor(a.astype(dtype, copy=False), requires_grad=True) if a.dtype.kind == "f" else Tensor(a) for a in arrays]
     peer = [torch.tensor(a.astype(np.float64, order="C"), requires_grad=True) if a.dtype.kind == "f" else torch.tensor(a) for a in arrays]
-    with unchanged(*(t.data for t in mine)):
+    with unchanged(*(t.array for t in mine)):
         y, expected = ours(*mine), theirs(*peer)
         check(y, expected, "forward")
         if not expected.requires_grad:

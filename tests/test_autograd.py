@@ -65,7 +65,7 @@ def test_gradients_do_not_share_memory() -> None:
     z.backward(dy)
     z.grad += 1
     assert_equal(dy, np.ones(3, np.float32))
-    assert x.grad.data.flags.writeable
+    assert x.grad.array.flags.writeable
     x.grad = None
     x.sum().backward()                                         # sum's gradient is a read-only view of one number
     x.grad += 1
@@ -105,6 +105,41 @@ def test_retain_grad() -> None:
     assert_equal(y.grad, np.array([12], np.float32))
     assert x.retain_grad() is x
     assert (x * 2).grad is None
+
+
+def hooks(t: Any, a: Any, b: Any) -> Any:
+    """On a result and on a leaf, each used twice; seen whole, replaced, removed."""
+    seen = []
+    y = a * b
+    y.retain_grad()
+    y.register_hook(seen.append)
+    y.register_hook(lambda g: g * 2)
+    removed = y.register_hook(lambda g: g * 1000)
+    removed.remove()
+    with a.register_hook(lambda g: g - 3):
+        (y * y + y * a).sum().backward()
+    (a * 5).sum().backward()
+    return *seen, y.grad, a.grad, b.grad
+
+
+def gradients(t: Any, a: Any, b: Any) -> Any:
+    """Of a leaf, a result and an input that several outputs share; nothing is left in .grad."""
+    y = a * b
+    z = (y * y).sum()
+    first = t.autograd.grad(z, [y, a], retain_graph=True)
+    start = t.ones(2, 3, dtype=t.float64)
+    second = t.autograd.grad([z, y, a], (a, b, y), grad_outputs=[None, start, start * 3], retain_graph=True)
+    unused = t.autograd.grad(z, [t.ones(1, requires_grad=True)], retain_graph=True, allow_unused=True)
+    assert (unused, a.grad, b.grad, y.grad if y.is_leaf else None) == ((None,), None, None, None)
+    return *first, *second, *t.autograd.grad(z, a)
+
+
+@pytest.mark.parametrize("program", [hooks, gradients])
+def test_beside_torch(program: Any) -> None:
+    ours = program(minicnn, *(Tensor(x.astype(np.float64), requires_grad=True) for x in (a, b)))
+    theirs = program(torch, *(torch.tensor(x.astype(np.float64), requires_grad=True) for x in (a, b)))
+    for got, expected in zip(ours, theirs, strict=True):
+        assert_equal(got, expected)
 
 
 def test_switches() -> None:
@@ -232,6 +267,12 @@ def test_several_outputs() -> None:
     (lambda x: (x * 2).backward(minicnn.ones(2)), "backward(): the gradient has shape (2,), the tensor (3,)"),
     (lambda x: record(lambda x: (x, None), lambda dy, cache: (dy[:1],), x).backward(minicnn.ones(3)),
      "the backward of <lambda> returned a gradient of shape (1,) for an input of shape (3,)"),
+    (lambda x: minicnn.autograd.grad((x * 2).sum(), [x, minicnn.ones(1)]),
+     "grad(): the outputs do not depend on input 1; with allow_unused=True its gradient is None"),
+    (lambda x: minicnn.autograd.grad(x * 2, x),
+     "grad() on a tensor of shape (3,): without an argument it works for scalars only; "
+     "reduce it to one number first, for instance with .sum(), or pass the gradient"),
+    (lambda x: x.detach().register_hook(print), "register_hook() on a tensor that does not require a gradient: no gradient will come"),
 ])
 def test_errors(call: Any, text: str) -> None:
     with pytest.raises(RuntimeError) as raised:

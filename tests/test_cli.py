@@ -15,6 +15,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from minicnn import __version__, kernels, training
+from minicnn.benchmarks import timing
 from minicnn.cli import app
 from minicnn.data import load
 from minicnn.training import load_checkpoint
@@ -50,8 +51,9 @@ def test_train_without_options_learns_the_digits(tmp_path: Path, monkeypatch: py
     lines = output.splitlines()
     assert lines[0] == "dataset  digits: 1,437 training and 360 test images of 1 x 8 x 8, 10 classes"
     assert re.fullmatch(r"model    digits \(DigitsNet\): [\d,]+ parameters", lines[1])
-    assert lines[4] == f"backend  {kernels.backend()}, seed {seed}"
-    assert re.fullmatch(r"epoch  1/\d+  loss \d\.\d{4}  accuracy [ \d]\d\.\d\d%  test [ \d]\d\.\d\d%  [\d,]+ images/s", lines[5])
+    assert lines[5] == f"backend  {kernels.backend()}, seed {seed}"
+    assert re.fullmatch(r"epoch  1/\d+  loss \d\.\d{4}  accuracy  [ \d]\d\.\d\d%  test  [ \d]\d\.\d\d%  [\d,]+ images/s", lines[6])
+    assert all(len(line) <= 80 for line in lines[:-2]), "what does not fit a terminal of 80 columns"
     assert "true |   0   1   2   3   4   5   6   7   8   9  found" in output
     found = re.fullmatch(r"test accuracy (\d\d\.\d\d)% \((\d+) of 360\)", lines[-3])
     assert found, lines[-3]
@@ -72,10 +74,11 @@ def test_train_with_options(tmp_path: Path, backend: str) -> None:
                 "--lr", "0.01", "--optimizer", "sgd", "--weight-decay", "0", "--label-smoothing", "0.2", "--no-augment", "--seed", "7",
                 "--image-size", "14", "--backend", backend, "--out", tmp_path / "out")
     parameters = 6 * (3 * 25 + 1) + 16 * (6 * 25 + 1) + 120 * (16 + 1) + 84 * (120 + 1) + 2 * (84 + 1)     # 14 x 14 -> 7 -> 3 -> 1 pixel
-    assert output.splitlines()[:5] == [
+    assert output.splitlines()[:6] == [
         f"dataset  {tmp_path}/pictures: 8 training and 2 test images of 3 x 14 x 14, 2 classes",
         f"model    lenet (LeNet): {parameters:,} parameters",
-        "training 1 epochs, batches of 4, sgd, one-cycle up to lr 0.01, weight decay 0, label smoothing 0.2",
+        "training 1 epoch, batches of 4, label smoothing 0.2",
+        "steps    sgd, one-cycle up to lr 0.01, weight decay 0",
         "augment  nothing",
         f"backend  {backend}, seed 7",
     ]
@@ -88,6 +91,19 @@ def test_train_with_options(tmp_path: Path, backend: str) -> None:
     assert columns == ["image", "class", "probability", "class", "probability"]
     assert (row[0], {row[1], row[3]}) == (f"{tmp_path}/pictures/red/0.png", {"red", "blue"})
     assert kernels.backend() == (os.environ.get("MINICNN_BACKEND") or "numba"), "the command left its backend behind"
+
+
+def test_many_classes_are_pointed_to_not_printed(tmp_path: Path) -> None:
+    for i in range(21):
+        (tmp_path / "many" / f"c{i:02}").mkdir(parents=True)
+        for j in range(5):
+            Image.fromarray(np.full((12, 12), 5 * i + j, np.uint8)).save(tmp_path / "many" / f"c{i:02}" / f"{j}.png")
+    output = ok("train", "--dataset", tmp_path / "many", "--model", "lenet", "--image-size", "12", "--epochs", "1",
+                "--out", tmp_path / "out")
+    (folder,) = (tmp_path / "out").iterdir()
+    assert f"\nmatrix    of 21 classes: {folder}/confusion_matrix.csv\n" in output
+    assert "true |" not in output
+    assert (folder / "confusion_matrix.csv").is_file()
 
 
 def folder_of_pictures(root: Path) -> Path:
@@ -161,16 +177,40 @@ def test_lists() -> None:
     assert ok("--version") == f"minicnn {__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["train", "predict", "backends", "models", "datasets"])
+@pytest.mark.parametrize("command", ["train", "predict", "backends", "models", "datasets", "bench ladder"])
 def test_help_has_an_example(command: str) -> None:
-    assert ok(command, "-h") == ok(command, "--help")
-    text = ok(command, "--help")
+    *groups, name = command.split()
+    assert ok(*groups, name, "-h") == ok(*groups, name, "--help")
+    text = ok(*groups, name, "--help")
     assert re.search(rf"Examples?:\n +.*minicnn (train|predict|{command}) ?", text)
-    for computes in {"train", "predict"} & {command}:
+    for computes in {"train", "predict", "bench ladder"} & {command}:
         assert "--seed" in text, computes
         assert "--backend" in text, computes
-    assert f"\n  {command} " in ok()
-    assert ok() == ok("--help")
+    assert ok(*groups) == ok(*groups, "--help")
+    assert re.search(rf"\n  {name} .*[^.]\.\n", ok(*groups)), "the line about it is cut off"
+
+
+def test_a_default_backend_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINICNN_BACKEND", "numpi")
+    sentence = f"error: unknown MINICNN_BACKEND 'numpi' (did you mean 'numpy'?); there are: {BACKENDS}\n"
+    listed = minicnn("backends")
+    assert (listed.exit_code, listed.stderr) == (1, sentence)
+    assert len(listed.stdout.splitlines()) == len(kernels.available()) + 1
+    assert (minicnn("train").exit_code, minicnn("train").stderr) == (1, sentence)
+    assert "unknown backend 'numpie'" in minicnn("train", "--backend", "numpie").stderr
+
+
+def test_bench_ladder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timing, "PAUSE", 0.001)
+    options = ["--input", "1x2x4x5", "--filters", "3", "--seconds", "0", "--no-peers", "--backend", "numpy", "--seed", "7"]
+    title, _, head, *rows = ok("bench", "ladder", *options).splitlines()
+    assert title.startswith("Convolution, batch 1, 2 -> 3 channels, 4x5, 3x3: 1,080 multiply-adds")
+    assert head.split()[0] == "rung"
+    assert [row.split("  ")[0] for row in rows] == [*(rung.name for rung in kernels.LADDER), "numpy backend"]
+    markdown = ok("bench", "ladder", *options, "--markdown").splitlines()
+    assert markdown[:2] == [title, ""]
+    assert len(markdown) == 2 + 2 + len(rows)
+    assert all(line.startswith("| ") and line.endswith(" |") for line in markdown[2:])
 
 
 BACKENDS = ", ".join(kernels.available())
@@ -190,6 +230,13 @@ DATASETS = "digits, mnist, fashion-mnist, cifar-10; or the path of a folder with
     ("train --backend numpi", 1, f"error: unknown backend 'numpi' (did you mean 'numpy'?); there are: {BACKENDS}"),
     ("train --model vgg16", 1, "error: VGG16: images of 8x8 are too small: height and width must be at least 32 "
                                "(its five max pools divide it by 32)"),
+    ("train --dataset=", 1, f"error: unknown dataset ''; there are: {DATASETS}"),
+    ("train --dataset mnist --data {tmp}/file", 1, "error: {tmp}/file is a file: name the folder that holds the datasets"),
+    ("bench ladder --input 1x1", 1, "error: input is '1x1', expected four sizes of at least 1, NxCxHxW, such as 1x16x14x14"),
+    ("bench ladder --filters 0", 1, "error: filters is 0, expected at least 1"),
+    ("bench ladder --seconds nan", 1, "error: seconds is nan, expected at least 0"),
+    ("bench ladder --seed -1", 1, "error: seed is -1, expected at least 0"),
+    ("bench ladder --backend numpi", 1, "error: unknown backend 'numpi'; available: ..."),
     ("train --dataset {tmp}/empty", 1,
      "error: ImageFolder: {tmp}/empty has no sub-folders; put each class's images in a folder with the class's name"),
     ("train --out {tmp}/file", 1, "error: cannot save runs in {tmp}/file: it is a file, not a folder"),
@@ -198,7 +245,7 @@ DATASETS = "digits, mnist, fashion-mnist, cifar-10; or the path of a folder with
     ("predict {tmp} x.png", 1, "error: {tmp} is not a run of minicnn train: it has no weights.safetensors"),
     ("predict {tmp}/none x.png", 1, "error: {tmp}/none is not a run of minicnn train: there is no such folder or file"),
     ("predict {run} {tmp}/file", 1, "error: {tmp}/file: cannot read this image (..."),
-    ("predict {run} {tmp}/none.png", 1, "error: {tmp}/none.png: cannot read this image (..."),
+    ("predict {run} {tmp}/none.png", 1, "error: {tmp}/none.png: cannot read this image (No such file or directory)"),
     ("predict {run} {run}/examples/1.png --top 0", 1, "error: top is 0, expected at least 1"),
     ("predict {run} {run}/examples/1.png --seed -1", 1, "error: seed is -1, expected at least 0"),
     ("predict {tmp}/file x.png", 1, "error: {tmp}/file: not a .safetensors file, or a damaged one (..."),

@@ -71,10 +71,10 @@ def check(function: Callable[..., Any], arrays: list[np.ndarray]) -> None:
 
         def along(h: float, i: int = i, v: np.ndarray = v) -> float:
             moved = [Tensor(a + h * v if j == i else a) for j, a in enumerate(arrays)]
-            return float(np.vdot(function(*moved).data, c))
+            return float(np.vdot(function(*moved).array, c))
 
         numeric = (8 * (along(STEP) - along(-STEP)) - (along(2 * STEP) - along(-2 * STEP))) / (12 * STEP)
-        assert_close64(np.vdot(tensor.grad.data, v), np.float64(numeric), TOLERANCE, f"argument {i}")
+        assert_close64(np.vdot(tensor.grad.array, v), np.float64(numeric), TOLERANCE, f"argument {i}")
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -74,7 +74,7 @@ def test_every_parameter_learns(name: str) -> None:
     minicnn.manual_seed(0)
     net = models.create(name, 1, 16, 4)
     net(Tensor(floats((8, 1, 16, 16), 0))).square().sum().backward()
-    assert [n for n, p in net.named_parameters() if p.grad is None or not p.grad.data.any()] == []
+    assert [n for n, p in net.named_parameters() if p.grad is None or not p.grad.array.any()] == []
 
 
 def test_every_model_says_what_it_is() -> None:

@@ -52,13 +52,13 @@ def test_twenty_steps_follow_torch(name: str, options: dict[str, Any]) -> None:
 @pytest.mark.parametrize(("name", "options"), OPTIONS, ids=IDS)
 def test_float32_stays_float32_and_the_same_array(name: str, options: dict[str, Any]) -> None:
     mine, _ = parameters(np.float32)
-    arrays = [p.data for p in mine]
+    arrays = [p.array for p in mine]
     optimizer = getattr(optim, name)(mine, **{**options, "lr": np.float64(0.1)})     # a float64 rate must not leak into the weights
     for _ in range(2):
         for p in mine:
-            p.grad = Tensor(np.ones_like(p.data))
+            p.grad = Tensor(np.ones_like(p.array))
         optimizer.step()
-    assert all(p.data is array and array.dtype == np.float32 for p, array in zip(mine, arrays, strict=True))
+    assert all(p.array is array and array.dtype == np.float32 for p, array in zip(mine, arrays, strict=True))
     assert {v.dtype for s in optimizer.state.values() for v in s.values() if isinstance(v, np.ndarray)} <= {np.dtype(np.float32)}
 
 
@@ -134,7 +134,7 @@ def test_nan_and_infinity_reach_the_parameters() -> None:
         p = Tensor(np.zeros(3), requires_grad=True)
         p.grad = Tensor(np.array([np.nan, 1.0, -1.0]))
         make([p]).step()
-        assert np.isnan(p.data).tolist() == [True, False, False]
+        assert np.isnan(p.array).tolist() == [True, False, False]
 
 
 def test_repr_is_readable() -> None:

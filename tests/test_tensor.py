@@ -35,7 +35,8 @@ def test_what_it_is() -> None:
     assert x.contiguous() is x
     assert [row.shape for row in x] == [(3, 4), (3, 4)]
     assert minicnn.is_tensor(x)
-    assert not minicnn.is_tensor(x.data)
+    assert not minicnn.is_tensor(x.array)
+    assert minicnn.is_tensor(x.data)
 
 
 @pytest.mark.parametrize(("tensor", "text"), [
@@ -66,9 +67,9 @@ def test_as_a_python_number() -> None:
 
 def test_as_an_array() -> None:
     x = minicnn.zeros(2)
-    assert x.numpy() is x.data
-    assert np.shares_memory(np.asarray(x), x.data)
-    assert not np.shares_memory(np.array(x), x.data)
+    assert x.numpy() is x.array
+    assert np.shares_memory(np.asarray(x), x.array)
+    assert not np.shares_memory(np.array(x), x.array)
     assert np.asarray(x, dtype=np.float64).dtype == np.float64
     assert_equal(np.exp(x), np.ones(2, np.float32))
     np.testing.assert_array_equal(np.stack([x, x]), np.zeros((2, 2)))
@@ -80,6 +81,8 @@ def test_as_an_array() -> None:
     (lambda x: x.item(), RuntimeError, "item(): a tensor of shape (2,) has 2 values, not one"),
     (bool, RuntimeError, "a tensor of shape (2,) is neither true nor false: use .any() or .all()"),
     (lambda x: [1, 2][x.sum()], TypeError, "only integer tensors of a single value can be an index, this one is float32"),
+    (lambda x: x.reshape(2, 1, 1).t(), ValueError,
+     "t(): a tensor of 3 axes (shape (2, 1, 1)) has no one transpose: use permute() or transpose()"),
     (lambda x: len(x.sum()), TypeError, "len() of a 0-d tensor"),
     (lambda x: list(x.sum()), TypeError, "iteration over a 0-d tensor"),
     (lambda x: x.long().requires_grad_(), RuntimeError, "only floating-point tensors can require gradients, this one is int64"),
@@ -150,6 +153,10 @@ def under_no_grad_of_a_result(t: Any, c: Any, p: Any, q: Any) -> Any:
 
 @pytest.mark.parametrize("program", [step, old_value_used_before, constant_becomes_recorded, methods, copies, under_no_grad_of_a_result])
 def test_in_place_beside_torch(program: Any) -> None:
+    in_place_beside_torch(program)
+
+
+def in_place_beside_torch(program: Any) -> None:
     arrays = [integers((2, 3), seed) for seed in (1, 2, 3)]
     ours = [Tensor(a.copy(), requires_grad=i > 0) for i, a in enumerate(arrays)]
     theirs = [torch.tensor(a.copy(), requires_grad=i > 0) for i, a in enumerate(arrays)]
@@ -159,11 +166,11 @@ def test_in_place_beside_torch(program: Any) -> None:
 
 def test_in_place_keeps_the_array_and_its_dtype() -> None:
     p = minicnn.ones(3, requires_grad=True)
-    data = p.data
+    data = p.array
     with minicnn.no_grad():
         p += np.ones(3)
         p -= minicnn.ones(3).double() * 0.5
-    assert p.data is data
+    assert p.array is data
     assert_equal(data, np.full(3, 1.5, np.float32))
     y = p * 1
     y += minicnn.ones(3).double()
@@ -198,7 +205,7 @@ def test_deep_copy() -> None:
     p = minicnn.ones(3, requires_grad=True)
     (p * 2).sum().backward()
     q = copy.deepcopy(p)
-    assert (q.requires_grad, q.is_leaf, np.shares_memory(q.data, p.data)) == (True, True, False)
+    assert (q.requires_grad, q.is_leaf, np.shares_memory(q.array, p.array)) == (True, True, False)
     assert_equal(q.grad, p.grad)
 
 
@@ -217,18 +224,28 @@ def test_public_names() -> None:
     assert np.dtype(np.float32) == minicnn.float32 == minicnn.zeros(1).dtype
 
 
-def test_data_can_be_updated_the_ways_of_torch_tutorials() -> None:
-    p = Tensor(np.ones(3, np.float32), requires_grad=True)
-    (p * p).sum().backward()
-    array = p.data
+def data_in_place(t: Any, c: Any, p: Any, q: Any) -> Any:
+    (p * p * q).sum().backward()
     p.data -= 0.25 * p.grad
-    assert p.data is array
-    assert_equal(array, np.full(3, 0.5, np.float32))
-    p.data = p.data - 0.25 * p.grad
-    assert isinstance(p.data, np.ndarray)
-    assert_equal(p.data, np.zeros(3, np.float32))
-    assert p.is_leaf
-    assert p.requires_grad
+    p.data.add_(p.grad.data, alpha=-0.5).mul_(c.data)
+    p.grad.data.zero_()
+    q.data[0].fill_(2)
+    q.data = q.data * 4
+    q.data.clamp_(-8, 8)
+    y = (p * q).sum()
+    y.backward()
+    return p, q, p.grad, q.grad, y.data, p.data, p.data.max()
+
+
+def test_data_is_the_same_values_outside_the_tape() -> None:
+    in_place_beside_torch(data_in_place)
+    p = minicnn.ones(3, requires_grad=True)
+    array, y = p.array, p * 2
+    p.data -= 0.25
+    assert p.array is array is p.data.array
+    assert (p.data.requires_grad, p.is_leaf, p.requires_grad, y.data.is_leaf) == (False, True, True, True)
+    p.data = np.zeros(3, np.float32)
+    assert_equal(p, np.zeros(3, np.float32))
 
 
 def test_numpy_functions_of_tensors_are_recorded_where_they_are_operations() -> None:
@@ -248,9 +265,35 @@ def test_numpy_functions_of_tensors_are_recorded_where_they_are_operations() -> 
 def test_the_device_idiom_of_torch() -> None:
     device = minicnn.device("cuda" if minicnn.cuda.is_available() else "cpu")
     assert repr(device) == "device(type='cpu')"
-    x = minicnn.ones(2)
-    assert x.to(device) is x
+    x = minicnn.ones(2, device=device)
+    assert (x.device, x.device.type) == (device, "cpu")
     layer = minicnn.nn.Linear(2, 3)
-    assert layer.to(device) is layer
+    for thing in (x, layer):
+        assert thing.to(device) is thing.to(device=device, non_blocking=True) is thing.to(minicnn.float32) is thing.to(x) is thing
+    double = minicnn.zeros(1).double()
+    for y in (x.to("cpu", np.float64), x.to(device, minicnn.float64, True), x.to(dtype=np.float64), x.to(double), layer.to(double).weight):
+        assert y.dtype == np.float64
+
+
+@pytest.mark.parametrize("ask", [
+    lambda: minicnn.device("cuda"), lambda: minicnn.randn(2, device="cuda"), lambda: minicnn.as_tensor(1, device="cuda"),
+    lambda: minicnn.ones(1).to("cuda"), lambda: minicnn.ones(1).cuda(), lambda: minicnn.nn.Linear(1, 1).cuda(),
+    lambda: minicnn.nn.ReLU().to(device="cuda"),
+])
+def test_there_is_no_other_device(ask: Any) -> None:
     with pytest.raises(ValueError, match=r"^no device 'cuda': this version of minicnn has no CUDA kernels, so tensors live on 'cpu'$"):
-        minicnn.device("cuda")
+        ask()
+
+
+def test_nothing_is_pickled(tmp_path: Any) -> None:
+    """torch.save and load are answered with what to use instead, and that works."""
+    with pytest.raises(AttributeError) as error:
+        _ = minicnn.load
+    assert str(error.value) == ("there is no minicnn.load: a pickle can run any program when it is read; use "
+                                "numpy.savez(file, **model.state_dict()) and model.load_state_dict(numpy.load(file))")
+    net, other = (minicnn.nn.Sequential(minicnn.nn.Linear(2, 3), minicnn.nn.BatchNorm1d(3)) for _ in range(2))
+    np.savez(tmp_path / "net.npz", **net.state_dict())
+    with np.load(tmp_path / "net.npz") as saved:
+        other.load_state_dict(saved)
+    for name, value in net.state_dict().items():
+        assert_equal(other.state_dict()[name], value, name)

@@ -38,7 +38,7 @@ def batch_norm_grad(dy: Any, x: Any, gamma: Any, mean: Any, var: Any, eps: float
     x_hat = (x - _channel(mean)) * _channel(inverse_std)
     dbeta, dgamma = dy.sum(axis=AXES), (dy * x_hat).sum(axis=AXES)
     if batch_statistics:
-        M = x.size // x.shape[1]
+        M = x.shape[0] * x.shape[2] * x.shape[3]
         dx = dy - _channel(dbeta / M) - x_hat * _channel(dgamma / M)
     else:
         dx = dy

@@ -43,7 +43,7 @@ def conv2d_grad_weight(dy: Any, x: Any, weight_shape: tuple[int, ...], window: W
         dw[g] = sum over n of dy[n, g] @ cols[n, g].T        (F/G, P) @ (P, CKK) -> (F/G, CKK)
     """
     N, F = len(x), weight_shape[0]
-    dyg = dy.reshape(N, groups, F // groups, -1)                         # (N, G, F/G, P)
+    dyg = dy.reshape(N, groups, F // groups, dy.shape[2] * dy.shape[3])  # (N, G, F/G, P)
     dw = np.zeros_like(x, shape=(groups, F // groups, int(np.prod(weight_shape[1:]))), order="C")
     for block in _blocks(x.shape, window, x.itemsize):
         cols = _group(im2col(x[block], window), groups)                  # (B, G, CKK, P)

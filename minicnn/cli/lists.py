@@ -5,6 +5,7 @@ import platform
 
 import typer
 
+from minicnn.cli import options
 from minicnn.cli.options import Data
 
 
@@ -25,6 +26,8 @@ def backends() -> None:
         typer.echo(f"{name:7}{f'not available: {missing}' if missing else 'available'}{', the default' if name == default else ''}")
     computing = ", ".join(f"{name} {version}" for name, version in versions().items())
     typer.echo(f"{computing}, Python {platform.python_version()} on {platform.machine()}")
+    with options.backend(None):                                # a default that cannot be used is a mistake to hear of here
+        pass
 
 
 def models() -> None:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,8 +23,9 @@ def backend(name: str | None) -> Iterator[None]:
     from minicnn import kernels
     from minicnn.training.recipe import known
 
+    what = "backend" if name or "MINICNN_BACKEND" not in os.environ else "MINICNN_BACKEND"
     name = name or kernels.backend()
-    known("backend", name, kernels.available())
+    known(what, name, kernels.available())
     with kernels.use_backend(name):
         yield
 

@@ -67,7 +67,7 @@ def _print_table(predictions: list[Prediction], classes: tuple[str, ...], top: i
     table.add_column("image", overflow="fold")
     for _ in range(min(top, len(classes))):
         table.add_column("class")
-        table.add_column("probability")
+        table.add_column("probability", justify="right")
     for prediction in predictions:
         cells = [(classes[i], f"{prediction.probabilities[i]:.1%}") for i in prediction.top(top)]
         table.add_row(str(prediction.path), *(text for cell in cells for text in cell))

@@ -75,8 +75,9 @@ def _print_plan(console: Console, experiment: Experiment) -> None:
         ("dataset", f"{recipe.dataset}: {len(experiment.train):,} training and {len(experiment.test):,} test images of {C} x {H} x {W}, "
                     f"{len(experiment.train.classes)} classes"),
         ("model", f"{recipe.model} ({type(experiment.model).__name__}): {parameter_count(experiment.model):,} parameters"),
-        ("training", f"{recipe.epochs} epochs, batches of {recipe.batch_size}, {recipe.optimizer}, one-cycle up to lr {recipe.lr:g}, "
-                     f"weight decay {recipe.weight_decay:g}, label smoothing {recipe.label_smoothing:g}"),
+        ("training", f"{recipe.epochs} epoch{'s' if recipe.epochs > 1 else ''}, batches of {recipe.batch_size}, "
+                     f"label smoothing {recipe.label_smoothing:g}"),
+        ("steps", f"{recipe.optimizer}, one-cycle up to lr {recipe.lr:g}, weight decay {recipe.weight_decay:g}"),
         ("augment", ", ".join(map(repr, steps)) or "nothing"),
         ("backend", f"{kernels.backend()}, seed {recipe.seed}"),
     ):
@@ -91,6 +92,8 @@ def _print_result(console: Console, experiment: Experiment, result: Result, quie
         console.print()
         if len(classes) <= MOST_CLASSES:
             console.print(metrics.table(test.confusion, classes) + "\n")
+        else:
+            console.print(f"matrix    of {len(classes)} classes: {result.folder}/confusion_matrix.csv")
         for line in metrics.worst(test.confusion, classes):
             console.print(f"confused  {line}")
         if not result.figures:

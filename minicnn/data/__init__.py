@@ -62,6 +62,8 @@ def _read(source: Source, paths: dict[str, Path]) -> tuple[ArrayDataset, ArrayDa
         arrays = tuple(idx.read_idx(paths[file.name], axes) for file, axes in zip(source.files, (3, 1, 3, 1), strict=True))
     train_images, train_labels, test_images, test_labels = arrays
     try:
+        if train_images.shape[1:] != test_images.shape[1:]:
+            raise ValueError(f"training images (N, H, W) are {train_images.shape}, test images {test_images.shape}: H or W differ")
         return (ArrayDataset(_with_channel(train_images), train_labels, source.classes),
                 ArrayDataset(_with_channel(test_images), test_labels, source.classes))
     except (TypeError, ValueError) as error:

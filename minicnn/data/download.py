@@ -11,7 +11,7 @@ import re
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,16 +34,24 @@ def fetch(source: Source, folder: Path, progress: Progress | None = None) -> dic
     $MINICNN_MIRROR, when set, replaces the mirrors: its files are at <MINICNN_MIRROR>/<dataset>/<file>.
     progress(name, done, total) is called with byte counts as they come.
 
-    Raises DatasetNotFound, with one sentence that says what to put where, when no mirror gave a file.
+    Raises DatasetNotFound, with one sentence that says what to put where, when no mirror gave a file; OSError when the folder cannot
+    be written. Folders that were made for nothing are removed.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with _one_at_a_time(folder):
-        for file in source.files:
-            target = folder / file.name
-            if not target.is_file():
-                reasons = _from_mirrors(file, _mirrors(source), target, progress)
-                if reasons:
-                    raise DatasetNotFound(source, folder, f"no mirror gave them ({'; '.join(reasons)})")
+    mirrors = _mirrors(source)
+    new_folders = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _one_at_a_time(folder):
+            for file in source.files:
+                if not (folder / file.name).is_file():
+                    _fetch_one(source, file, mirrors, folder / file.name, progress)
+    except OSError as error:
+        with suppress(OSError):                                # at the first one that is not empty
+            for path in new_folders:
+                path.rmdir()
+        if isinstance(error, (DatasetNotFound, BrokenPipeError)):
+            raise
+        raise OSError(f"cannot write dataset {source.name} into {folder}: {error.strerror or error}") from error
     return {file.name: folder / file.name for file in source.files}
 
 
@@ -54,10 +62,10 @@ def _mirrors(source: Source) -> list[str]:
     return [f"{own.rstrip('/')}/{source.name}/"] if own else list(source.mirrors)
 
 
-def _from_mirrors(file: File, mirrors: list[str], target: Path, progress: Progress | None) -> list[str]:
-    """Fill `target` from the first mirror that can; the empty list, or one reason a mirror."""
+def _fetch_one(source: Source, file: File, mirrors: list[str], target: Path, progress: Progress | None) -> None:
+    """Fill `target` from the first mirror that can. Raises DatasetNotFound with the reason of each, said once where they are the same."""
     part = target.with_name(target.name + ".part")
-    reasons = []
+    reasons: dict[str, list[str]] = {}
     for mirror in mirrors:
         for attempt in range(ATTEMPTS):
             before = _size(part)
@@ -67,12 +75,13 @@ def _from_mirrors(file: File, mirrors: list[str], target: Path, progress: Progre
             except MirrorFailed as error:
                 if _size(part) != before and attempt + 1 < ATTEMPTS:
                     continue  # bytes came, or what an earlier attempt had left was wrong and is gone: worth another go
-                reasons.append(f"{mirror}: {error}")
+                reasons.setdefault(str(error), []).append(mirror)
                 break
             else:
                 os.replace(part, target)
-                return []
-    return reasons
+                return
+    why = "; ".join(f"{' and '.join(names)}: {reason}" for reason, names in reasons.items())
+    raise DatasetNotFound(source, target.parent, f"no mirror gave them ({why})")
 
 
 def _transfer(url: str, file: File, part: Path, progress: Progress | None) -> None:
@@ -111,7 +120,8 @@ def _open(request: urllib.request.Request, part: Path) -> Any:
             part.unlink(missing_ok=True)
         raise MirrorFailed(f"HTTP {error.code} {error.reason}") from error
     except (OSError, http.client.HTTPException) as error:
-        raise MirrorFailed(str(getattr(error, "reason", error)) or type(error).__name__) from error
+        reason = getattr(error, "reason", error)
+        raise MirrorFailed(getattr(reason, "strerror", None) or str(reason) or type(error).__name__) from error
 
 
 def _start(response: Any, file: File, done: int) -> int:

@@ -64,7 +64,7 @@ def read_image(path: str | Path, mode: str = "RGB", size: int | Sequence[int] | 
             picture.load()
             image = ImageOps.exif_transpose(picture)
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path}: cannot read this image ({error})") from error
+        raise ValueError(f"{path}: cannot read this image ({getattr(error, 'strerror', None) or error})") from error
     if image.mode.startswith("I;16"):  # 16 bits a pixel, which convert("L") would clip at 255
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.has_transparency_data:

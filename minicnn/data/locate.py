@@ -1,6 +1,7 @@
 """Where dataset files may already be, and where to put new ones."""
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -34,21 +35,31 @@ def find(source: Source, root: str | Path | None = None) -> dict[str, Path] | No
 
 def download_folder(source: Source, root: str | Path | None = None) -> Path:
     """Where a download goes: the dataset's sub-folder of `root`, else of $MINICNN_DATA, else of the user's cache."""
-    return _bases(root)[0] / source.name
+    bases = _bases(root)
+    if not bases:
+        raise ValueError(f"dataset {source.name}: there is no home folder to keep it in: name a folder with --data or MINICNN_DATA")
+    return bases[0] / source.name
 
 
 def _bases(root: str | Path | None) -> list[Path]:
-    given = [root, os.environ.get("MINICNN_DATA"), cache_folder() / "minicnn"]
-    return [Path(base).expanduser() for base in given if base]
+    cache = cache_folder()
+    given = [root, os.environ.get("MINICNN_DATA"), cache and cache / "minicnn"]
+    bases = [Path(os.path.expanduser(base)) for base in given if base]
+    for base in bases:
+        if base.is_file():
+            raise NotADirectoryError(f"{base} is a file: name the folder that holds the datasets")
+    return bases
 
 
-def cache_folder() -> Path:
-    """The user's cache: $XDG_CACHE_HOME or ~/.cache; ~/Library/Caches on macOS; %LOCALAPPDATA% on Windows."""
+def cache_folder() -> Path | None:
+    """The user's cache: $XDG_CACHE_HOME or ~/.cache; ~/Library/Caches on macOS; %LOCALAPPDATA% on Windows. None without a home."""
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local")
     if os.environ.get("XDG_CACHE_HOME"):
         return Path(os.environ["XDG_CACHE_HOME"])
-    return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
+    with contextlib.suppress(RuntimeError):                    # no HOME, and a user that the system does not know
+        return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
+    return None
 
 
 def _existing(folder: Path, name: str) -> Path | None:

@@ -92,7 +92,7 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
 
     Raises TypeError for labels that are not integers, ValueError for one out of range.
     """
-    labels = tensor.data
+    labels = tensor.array
     if labels.dtype.kind not in "iu":
         raise TypeError(f"one_hot: labels must be integers, got {labels.dtype}: convert them with .long()")
     if num_classes < 0 and not labels.size:

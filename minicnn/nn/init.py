@@ -41,7 +41,7 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
     u = random.generator().random(tensor.shape, dtype=_drawn_dtype(tensor))
     u *= b - a
     u += a
-    tensor.data[...] = u
+    tensor.array[...] = u
     return tensor
 
 
@@ -50,7 +50,7 @@ def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
     z = random.generator().standard_normal(tensor.shape, dtype=_drawn_dtype(tensor))
     z *= std
     z += mean
-    tensor.data[...] = z
+    tensor.array[...] = z
     return tensor
 
 
@@ -71,12 +71,12 @@ def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float 
         keep = random.generator().random(todo.size, dtype=flat.dtype) < np.exp(((peak - mean) ** 2 - (z - mean) ** 2) / (2 * std**2))
         flat[todo[keep]] = z[keep]
         todo = todo[~keep]
-    tensor.data[...] = flat.reshape(tensor.shape)
+    tensor.array[...] = flat.reshape(tensor.shape)
     return tensor
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
-    tensor.data[...] = val
+    tensor.array[...] = val
     return tensor
 
 
@@ -127,7 +127,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1) -> Tensor:
     normal = random.generator().standard_normal((max(rows, columns), min(rows, columns)), dtype=_drawn_dtype(tensor))
     q, r = np.linalg.qr(normal)
     q *= np.where(np.diag(r) < 0, -1, 1).astype(q.dtype)
-    tensor.data[...] = gain * (q.T if rows < columns else q).reshape(tensor.shape)
+    tensor.array[...] = gain * (q.T if rows < columns else q).reshape(tensor.shape)
     return tensor
 
 

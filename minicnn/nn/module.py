@@ -7,8 +7,9 @@ from typing import Any, Self
 
 import numpy as np
 
+from minicnn.device import destination
+from minicnn.hooks import RemovableHandle
 from minicnn.nn import state
-from minicnn.nn.hooks import RemovableHandle
 from minicnn.nn.parameter import Parameter
 from minicnn.nn.registry import Registry
 from minicnn.tensor import Tensor
@@ -143,11 +144,15 @@ class Module(Registry):
             if set_to_none:
                 parameter.grad = None
             elif parameter.grad is not None:
-                parameter.grad = Tensor(np.zeros_like(parameter.grad.data))
+                parameter.grad = Tensor(np.zeros_like(parameter.grad.array))
 
-    def to(self, dtype: Any) -> Self:
-        """Convert floating-point parameters, their gradients and buffers to a dtype; integer buffers stay. (`to("cpu")` is self.)"""
-        if isinstance(dtype, str) and dtype == "cpu":
+    def to(self, *args: Any, **options: Any) -> Self:
+        """Convert floating-point parameters, their gradients and buffers to a dtype, in place; integer buffers stay.
+
+        `to(dtype)`, `to(device)`, `to(device, dtype)`, `to(tensor)`, or by name: see `minicnn.device.destination`.
+        """
+        dtype = destination(*args, **options)
+        if dtype is None:
             return self
         dtype = np.dtype(dtype)
         if dtype.kind != "f":
@@ -155,7 +160,7 @@ class Module(Registry):
         for tensor in chain(self.parameters(), self.buffers()):
             for part in (tensor, tensor.grad):
                 if part is not None and part.is_floating_point():
-                    part.data = part.data.astype(dtype, copy=False)
+                    part.array = part.array.astype(dtype, copy=False)
         return self
 
     def float(self) -> Self:
@@ -166,6 +171,9 @@ class Module(Registry):
 
     def cpu(self) -> Self:
         return self
+
+    def cuda(self) -> Self:
+        return self.to("cuda")
 
     # Hooks
 

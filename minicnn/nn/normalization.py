@@ -65,7 +65,7 @@ class _BatchNorm(_Norm):
         update = self.training and self.track_running_stats
         momentum = self.momentum
         if update:
-            self.num_batches_tracked.data += 1
+            self.num_batches_tracked.array += 1
             if momentum is None:                             # the plain mean over all batches so far
                 momentum = 1 / self.num_batches_tracked.item()
         mean, var = (self.running_mean, self.running_var) if update or not self.training else (None, None)

@@ -1,6 +1,7 @@
 """Layers that move values without changing them: other axes, a border, windows as columns."""
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from minicnn.nn import functional as F
@@ -39,7 +40,8 @@ class Unflatten(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         dim = range(x.ndim)[self.dim]
-        return x.reshape(*x.shape[:dim], *self.unflattened_size, *x.shape[dim + 1:])
+        rest = x.shape[dim] // max(math.prod(n for n in self.unflattened_size if n != -1), 1)      # what -1 stands for
+        return x.reshape(*x.shape[:dim], *(rest if n == -1 else n for n in self.unflattened_size), *x.shape[dim + 1:])
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}, unflattened_size={self.unflattened_size}"

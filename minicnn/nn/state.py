@@ -35,7 +35,7 @@ def load_state_dict(module: Module, state: Mapping[str, Any], strict: bool = Tru
     if not isinstance(state, Mapping):
         raise TypeError(f"load_state_dict: expected a dictionary of tensors, got {type(state).__name__}")
     own = _tensors(module)
-    values = {name: value.data if isinstance(value, Tensor) else np.asarray(value) for name, value in state.items()}
+    values = {name: value.array if isinstance(value, Tensor) else np.asarray(value) for name, value in state.items()}
     keys = IncompatibleKeys([name for name in own if name not in values], [name for name in values if name not in own])
     problems = []
     if strict and keys.missing_keys:
@@ -51,7 +51,7 @@ def load_state_dict(module: Module, state: Mapping[str, Any], strict: bool = Tru
         raise RuntimeError(f"Error(s) in loading state_dict for {type(module).__name__}:\n\t" + "\n\t".join(problems))
     for name, tensor in own.items():
         if name in values:
-            tensor.data[...] = values[name]
+            tensor.array[...] = values[name]
     return keys
 
 

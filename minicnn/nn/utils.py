@@ -35,7 +35,7 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
 
 
 def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[Any]:
-    return [p.grad.data for p in ([parameters] if isinstance(parameters, Tensor) else parameters) if p.grad is not None]
+    return [p.grad.array for p in ([parameters] if isinstance(parameters, Tensor) else parameters) if p.grad is not None]
 
 
 def _norm(values: Any, order: float) -> Any:

@@ -56,9 +56,9 @@ def adaptive_max_pool2d_forward(x: Any, output_size: Sequence[int]) -> tuple[Any
 def adaptive_max_pool2d_backward(dy: Any, cache: Any) -> tuple[Any]:
     """dx: every bin hands its dy to its winner; a pixel that won several bins adds them up."""
     argmax, input_shape = cache
-    planes = input_shape[0] * input_shape[1]
+    planes, bins = input_shape[0] * input_shape[1], dy.shape[2] * dy.shape[3]
     dx = np.zeros_like(dy, shape=(planes, input_shape[2] * input_shape[3]))
-    np.add.at(dx, (np.arange(planes)[:, None], argmax.reshape(planes, -1)), dy.reshape(planes, -1))
+    np.add.at(dx, (np.arange(planes)[:, None], argmax.reshape(planes, bins)), dy.reshape(planes, bins))
     return (dx.reshape(input_shape),)
 
 

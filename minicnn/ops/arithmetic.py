@@ -127,7 +127,7 @@ def remainder(a: Operand, b: Operand) -> Tensor:
 
 def floor_divide(a: Operand, b: Operand) -> Tensor:
     """floor(a / b), without a gradient: it is flat nearly everywhere."""
-    return Tensor(np.floor_divide(*operands("floor_divide", *(t.data if isinstance(t, Tensor) else t for t in (a, b)))))
+    return Tensor(np.floor_divide(*operands("floor_divide", *(t.array if isinstance(t, Tensor) else t for t in (a, b)))))
 
 
 def neg_forward(x: Any) -> Pair:

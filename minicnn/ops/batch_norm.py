@@ -65,7 +65,7 @@ def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor |
     if not training:
         if running_mean is None or running_var is None:
             raise ValueError("batch_norm: without training it needs running_mean and running_var; got None")
-        statistics = {"mean": running_mean.data.copy(), "var": running_var.data.copy()}     # copies: later batches move the originals
+        statistics = {"mean": running_mean.array.copy(), "var": running_var.array.copy()}     # copies: later batches move the originals
         return record(batch_norm_forward, batch_norm_backward, input, weight, bias, eps=eps, **statistics)[0]
     M = input.numel() // max(C, 1)
     if M < 2:

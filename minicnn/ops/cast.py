@@ -24,7 +24,7 @@ def cast(x: Any, dtype: Any) -> Tensor:
     x, dtype = x if isinstance(x, Tensor) else Tensor(x), np.dtype(dtype)
     if x.dtype == dtype:
         return x
-    return record(cast_forward, cast_backward, x, dtype=dtype) if dtype.kind == "f" else Tensor(x.data.astype(dtype))
+    return record(cast_forward, cast_backward, x, dtype=dtype) if dtype.kind == "f" else Tensor(x.array.astype(dtype))
 
 
 def clone_forward(x: Any) -> tuple[Any, Any]:

@@ -9,8 +9,17 @@ import numpy as np
 from minicnn.tensor import Tensor
 
 
+def a_tensor(op: str, name: str, value: Any) -> None:
+    """The value is a Tensor."""
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{op}: {name} is of type {type(value).__name__}; it must be a Tensor: minicnn.as_tensor({name}) makes one")
+
+
 def floating(op: str, **tensors: Any) -> None:
-    """Every tensor is floating point, and all of one dtype. `tensors` by the names to use in the message; None is skipped."""
+    """Every tensor is floating point, and all of one dtype. `tensors` by the names to use in the message; None is skipped, but for x."""
+    for name, t in tensors.items():
+        if t is not None or name == "x":
+            a_tensor(op, name, t)
     dtypes = {name: t.dtype for name, t in tensors.items() if t is not None}
     for name, dtype in dtypes.items():
         if dtype.kind != "f":

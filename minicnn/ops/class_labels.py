@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.ops.checks import label_range
+from minicnn.ops.checks import a_tensor, label_range
 from minicnn.ops.loss_reduction import reduce_loss
 from minicnn.tensor import Tensor
 
@@ -14,10 +14,13 @@ Shape = tuple[int, ...]
 
 def flat_classes(op: str, x: Tensor, target: Tensor, weight: Tensor | None, probabilities: bool = False) -> tuple[Tensor, Tensor, Shape]:
     """x (N, K, d1, ...) -> (M, K) and target (N, d1, ...) -> (M), or probabilities like x; M = N*d1*... Also the shape of the losses."""
+    a_tensor(op, "target", target)
     if x.ndim < 1:
         raise ValueError(f"{op}: x must be (N, K), (N, K, d1, ...) or (K), got shape {x.shape}")
     axis = 0 if x.ndim == 1 else 1
     K, shape = x.shape[axis], x.shape[:axis] + x.shape[axis + 1:]
+    if K == 0:
+        raise ValueError(f"{op}: x has no classes (shape {x.shape}): axis {axis} is empty")
     if weight is not None and weight.shape != (K,):
         raise ValueError(f"{op}: x has {K} classes (shape {x.shape}), so weight must be ({K},), got {weight.shape}")
     if target.shape == x.shape and probabilities:
@@ -41,18 +44,18 @@ def _rows(x: Tensor) -> Tensor:
 
 def sample_weights(op: str, target: Tensor, classes: int, weight: Tensor | None, ignore_index: int, dtype: Any) -> tuple[Any, Any]:
     """Labels (M), 0 for ignored ones, so that they can be an index; and what each sample counts: its class weight, 0 if ignored."""
-    label_range(op, target.data, classes, ignore_index)
-    labels = target.data.reshape(-1)
+    label_range(op, target.array, classes, ignore_index)
+    labels = target.array.reshape(-1)
     kept = labels != ignore_index
     labels = np.where(kept, labels, 0)
-    return labels, kept.astype(dtype) if weight is None else np.where(kept, weight.data[labels], 0)
+    return labels, kept.astype(dtype) if weight is None else np.where(kept, weight.array[labels], 0)
 
 
 def reduce_labelled(op: str, losses: Tensor, target: Tensor, weights: Any, ignore_index: int, reduction: str) -> Tensor:
     """Losses (M), weighted already, to the shape of target or to one number. 'mean' divides by the sum of `weights`: NaN if nothing counts,
     as in torch. Ignored losses become 0 even where they are NaN.
     """
-    kept = target.data != ignore_index
+    kept = target.array != ignore_index
     losses = losses.reshape(target.shape)
     losses = losses if kept.all() else losses.where(Tensor(kept), 0.0)
     if reduction == "mean":

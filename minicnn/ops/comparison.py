@@ -12,7 +12,7 @@ from minicnn.tensor import Tensor
 
 def compare(ufunc: np.ufunc, a: Operand, b: Operand) -> Tensor:
     """ufunc(a, b) as a constant Tensor, with broadcasting, after both took their common dtype: 0.1 equals a float32 0.1."""
-    return Tensor(ufunc(*operands(ufunc.__name__, *(t.data if isinstance(t, Tensor) else t for t in (a, b)))))
+    return Tensor(ufunc(*operands(ufunc.__name__, *(t.array if isinstance(t, Tensor) else t for t in (a, b)))))
 
 
 def eq(a: Operand, b: Operand) -> Tensor:
@@ -47,34 +47,34 @@ def ge(a: Operand, b: Operand) -> Tensor:
 
 def isnan(x: Tensor) -> Tensor:
     """Where x is NaN."""
-    return Tensor(np.isnan(x.data))
+    return Tensor(np.isnan(x.array))
 
 
 def isinf(x: Tensor) -> Tensor:
     """Where x is inf or -inf."""
-    return Tensor(np.isinf(x.data))
+    return Tensor(np.isinf(x.array))
 
 
 def isfinite(x: Tensor) -> Tensor:
     """Where x is neither NaN nor infinite."""
-    return Tensor(np.isfinite(x.data))
+    return Tensor(np.isfinite(x.array))
 
 
 def any(x: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
     """Whether any value (along dim) is true."""
-    return Tensor(x.data.any(axis=many_axes("any", dim, x.shape), keepdims=keepdim))
+    return Tensor(x.array.any(axis=many_axes("any", dim, x.shape), keepdims=keepdim))
 
 
 def all(x: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
     """Whether all values (along dim) are true."""
-    return Tensor(x.data.all(axis=many_axes("all", dim, x.shape), keepdims=keepdim))
+    return Tensor(x.array.all(axis=many_axes("all", dim, x.shape), keepdims=keepdim))
 
 
 def equal(a: Tensor, b: Tensor) -> bool:
     """Whether shape and every value are the same; NaN equals nothing."""
-    return np.array_equal(a.data, b.data)
+    return np.array_equal(a.array, b.array)
 
 
 def allclose(a: Tensor, b: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
     """Whether |a - b| <= atol + rtol * |b| everywhere."""
-    return np.allclose(a.data, b.data, rtol, atol, equal_nan)
+    return np.allclose(a.array, b.array, rtol, atol, equal_nan)

@@ -46,5 +46,5 @@ def _drop(op: str, x: Tensor, p: float, training: bool, mask_shape: tuple[int, .
     if not training or p == 0:
         return x
     keep = random.generator().random(mask_shape, dtype=np.float32) >= p
-    mask = np.asarray(keep, dtype=x.dtype, like=x.data)
+    mask = np.asarray(keep, dtype=x.dtype, like=x.array)
     return record(dropout_forward, dropout_backward, x, mask=mask / (1 - p) if p < 1 else mask)

@@ -87,7 +87,7 @@ def _along(op: str, arg: Any, x: Tensor, dim: int, keepdim: bool) -> Extremes:
     (dim,) = _filled(op, one_axis(op, dim, x.shape), x.shape) or (0,)
     if x.ndim == 0:
         return Extremes(x.clone(), Tensor(np.zeros((), np.int64)))
-    indices = arg(x.data, axis=dim, keepdims=True)
+    indices = arg(x.array, axis=dim, keepdims=True)
     values = record(pick_forward, pick_backward, x, indices, dim=dim, keepdim=keepdim)
     return Extremes(values, Tensor(indices if keepdim else indices.squeeze(dim)))
 
@@ -105,7 +105,7 @@ def argmin(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
 def _position(op: str, arg: Any, x: Tensor, dim: int | None, keepdim: bool) -> Tensor:
     _filled(op, dim, x.shape)
     axis = None if dim is None or x.ndim == 0 else one_axis(op, dim, x.shape)
-    return Tensor(arg(x.data, axis=axis, keepdims=keepdim))
+    return Tensor(arg(x.array, axis=axis, keepdims=keepdim))
 
 
 def _filled(op: str, dim: Axis, shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -27,7 +27,7 @@ def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None, bia
         raise ValueError(f"group_norm: num_groups = {num_groups} must divide the channels C = {C} (shape {input.shape})")
     _check_affine("group_norm", input, (C,), weight, bias)
     weight, bias = (t if t is None else t.reshape(C, *(1 for _ in size)) for t in (weight, bias))
-    return _normalised(input, N * num_groups, weight, bias, eps)
+    return _normalised(input, (N * num_groups, C // num_groups * math.prod(size)), weight, bias, eps)
 
 
 def layer_norm(input: Tensor, normalized_shape: int | Sequence[int], weight: Tensor | None = None, bias: Tensor | None = None,
@@ -45,12 +45,12 @@ def layer_norm(input: Tensor, normalized_shape: int | Sequence[int], weight: Ten
     if not shape or input.shape[-len(shape):] != shape:
         raise ValueError(f"layer_norm: x must end in normalized_shape {shape}, got shape {input.shape}")
     _check_affine("layer_norm", input, shape, weight, bias)
-    return _normalised(input, math.prod(input.shape[:input.ndim - len(shape)]), weight, bias, eps)
+    return _normalised(input, (math.prod(input.shape[:input.ndim - len(shape)]), math.prod(shape)), weight, bias, eps)
 
 
-def _normalised(x: Tensor, channels: int, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
-    """Batch norm of x as (1, channels, values of a channel); then weight and bias, which broadcast over x."""
-    y, _, _ = record(batch_norm_forward, batch_norm_backward, x.reshape(1, channels, x.numel() // max(channels, 1)), None, None, eps=eps)
+def _normalised(x: Tensor, channels: tuple[int, int], weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
+    """Batch norm of x as (1, *channels), how many and how long they are; then weight and bias, which broadcast over x."""
+    y, _, _ = record(batch_norm_forward, batch_norm_backward, x.reshape(1, *channels), None, None, eps=eps)
     y = y.reshape(x.shape)
     y = y if weight is None else y * weight
     return y if bias is None else y + bias

@@ -22,7 +22,7 @@ def plain_index(index: Any) -> tuple[tuple[Any, ...], tuple[Any, ...] | None]:
     fancy: list[Any] = []
     for i in index if isinstance(index, tuple) else (index,):
         if isinstance(i, Tensor):
-            i = i.data
+            i = i.array
         if isinstance(i, list | range):
             i = np.asarray(i, dtype=None if len(i) else np.int64)
         if hasattr(i, "dtype") and i.ndim == 0 and i.dtype.kind in "iu":

@@ -8,6 +8,7 @@ import numpy as np
 
 from minicnn.autograd import record
 from minicnn.ops.axes import one_axis
+from minicnn.ops.cast import cast
 from minicnn.ops.indexing import getitem
 from minicnn.ops.operands import result_dtype
 from minicnn.ops.shape import unsqueeze
@@ -28,16 +29,20 @@ def cat_backward(dy: Any, cache: Any) -> Sequence[Any]:
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Tensors one after another along an axis that exists.
 
-    Shapes: (2, 3), (4, 3) -> (6, 3). Raises ValueError when another axis differs.
+    Shapes: (2, 3), (4, 3) -> (6, 3). Raises ValueError when another axis differs. An empty list, tensor([]), joins anything, as in torch.
     """
-    first = _first("cat", tensors)
+    _first("cat", tensors)
+    dtype = result_dtype(*(t.array for t in tensors))
+    if any(t.ndim > 1 for t in tensors):
+        tensors = [t for t in tensors if t.shape != (0,)]
+    first = tensors[0]
     if first.ndim == 0:
         raise ValueError("cat: single numbers (shape ()) have no axis to join along: use stack()")
     dim = one_axis("cat", dim, first.shape)
     for i, t in enumerate(tensors):
         if t.ndim != first.ndim or any(m != n for axis, (m, n) in enumerate(zip(t.shape, first.shape, strict=True)) if axis != dim):
             raise ValueError(f"cat: tensor {i} has shape {t.shape}, tensor 0 has {first.shape}: only axis {dim} may differ")
-    return record(cat_forward, cat_backward, *tensors, dim=dim)
+    return cast(record(cat_forward, cat_backward, *tensors, dim=dim), dtype)
 
 
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:

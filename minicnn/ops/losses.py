@@ -7,7 +7,7 @@ import numpy as np
 
 from minicnn.autograd import record
 from minicnn.ops.activation import logsigmoid
-from minicnn.ops.checks import floating
+from minicnn.ops.checks import a_tensor, floating
 from minicnn.ops.class_labels import flat_classes, reduce_labelled, sample_weights
 from minicnn.ops.loss_reduction import reduce_loss
 from minicnn.tensor import Tensor
@@ -80,5 +80,7 @@ def _difference(op: str, x: Tensor, target: Tensor) -> Tensor:
 
 
 def _equal_shapes(op: str, x: Tensor, target: Tensor) -> None:
+    a_tensor(op, "x", x)
+    a_tensor(op, "target", target)
     if x.shape != target.shape:
         raise ValueError(f"{op}: x has shape {x.shape}, target {target.shape}: they must be equal, broadcasting would mix samples")

@@ -75,7 +75,7 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
         raise ValueError(f"pad: mode is {mode!r}: must be 'constant', {', '.join(repr(m) for m in MODES)}")
     for axis, (n, (before, after)) in enumerate(zip(input.shape, sides, strict=True)):
         most = {"reflect": n - 1, "circular": n}.get(mode, max(before, after) if n else 0)
-        if max(before, after) > most:
+        if max(before, after, 0) > max(most, 0):
             raise ValueError(f"pad: {mode} padding ({before}, {after}) of axis {axis}, which has size {n} (shape {input.shape}): "
                              f"it may be at most {most}")
     return record(pad_by_index_forward, pad_by_index_backward, input, sides=sides, mode=mode)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.ops.creation import Size, unpack_size
+from minicnn.ops.creation import Size, new_tensor, unpack_size
 from minicnn.random import generator
 from minicnn.tensor import DEFAULT_DTYPE, Tensor
 
@@ -22,33 +22,34 @@ def normal_array(shape: tuple[int, ...], dtype: Any = None) -> np.ndarray:
     return generator().standard_normal(shape, np.float64 if dtype == np.float64 else np.float32).astype(dtype, copy=False)
 
 
-def rand(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def rand(*size: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
     """Uniform numbers in [0, 1)."""
-    return Tensor(uniform_array(unpack_size("rand", size), dtype), requires_grad)
+    return new_tensor(uniform_array(unpack_size("rand", size), dtype), requires_grad, device)
 
 
-def randn(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def randn(*size: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
     """Normally distributed numbers, mean 0, variance 1."""
-    return Tensor(normal_array(unpack_size("randn", size), dtype), requires_grad)
+    return new_tensor(normal_array(unpack_size("randn", size), dtype), requires_grad, device)
 
 
-def rand_like(x: Tensor, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def rand_like(x: Tensor, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
     """Uniform numbers in [0, 1), in the shape and dtype of x."""
-    return Tensor(uniform_array(x.shape, dtype or x.dtype), requires_grad)
+    return new_tensor(uniform_array(x.shape, dtype or x.dtype), requires_grad, device)
 
 
-def randn_like(x: Tensor, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def randn_like(x: Tensor, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
     """Normally distributed numbers in the shape and dtype of x."""
-    return Tensor(normal_array(x.shape, dtype or x.dtype), requires_grad)
+    return new_tensor(normal_array(x.shape, dtype or x.dtype), requires_grad, device)
 
 
-def randint(low: int, high: Any = None, size: Size | None = None, *, dtype: Any = np.int64, requires_grad: bool = False) -> Tensor:
+def randint(low: int, high: Any = None, size: Size | None = None, *, dtype: Any = np.int64, requires_grad: bool = False,
+            device: Any = None) -> Tensor:
     """Integers in low..high-1; randint(high, size) counts from 0."""
     if size is None:
         low, high, size = 0, low, high
     if low >= high:
         raise ValueError(f"randint: there is no integer in {low}..{high - 1}: high must be above low")
-    return Tensor(generator().integers(low, high, unpack_size("randint", (size,))).astype(dtype, copy=False), requires_grad)
+    return new_tensor(generator().integers(low, high, unpack_size("randint", (size,))).astype(dtype, copy=False), requires_grad, device)
 
 
 def randperm(n: int) -> Tensor:

@@ -100,7 +100,7 @@ def std(x: Tensor, dim: Axis = None, keepdim: bool = False, correction: float = 
 
 def logsumexp_forward(x: Any, dims: tuple[int, ...], keepdim: bool = False) -> Pair:
     """y = log(sum of exp(x)) = m + log(sum of exp(x - m)) with m the largest x, so that exp cannot overflow"""
-    largest = x.max(axis=dims, keepdims=True)
+    largest = x.max(axis=dims, keepdims=True, initial=-np.inf)
     m = np.where(np.isinf(largest), 0, largest)                # inf - inf would be NaN
     e = np.exp(x - m)
     total = e.sum(axis=dims, keepdims=True)

@@ -67,7 +67,7 @@ class Optimizer:
         for group in self.param_groups:
             for p in group["params"]:
                 if p.grad is not None:
-                    self.update(p.data, -p.grad.data if group.get("maximize") else p.grad.data, self.state[p], group)
+                    self.update(p.array, -p.grad.array if group.get("maximize") else p.grad.array, self.state[p], group)
         return loss
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -77,7 +77,7 @@ class Optimizer:
                 if set_to_none:
                     p.grad = None
                 elif p.grad is not None:
-                    p.grad.data[...] = 0
+                    p.grad.array[...] = 0
 
     def state_dict(self) -> dict[str, Any]:
         """{"state": {number: {...}}, "param_groups": [{..., "params": [numbers]}]}, as torch: parameters are counted through all groups."""

@@ -51,7 +51,7 @@ def save(path: str | Path, model: Module, description: Description) -> None:
     from safetensors.numpy import save as serialize
 
     # Copies in row-major order: safetensors reads memory from front to back, whatever the strides say.
-    arrays = {name: np.array(tensor.data, order="C") for name, tensor in model.state_dict().items()}
+    arrays = {name: np.array(tensor.array, order="C") for name, tensor in model.state_dict().items()}
     text = json.dumps(asdict(description), sort_keys=True)
     header = json.dumps({"version": VERSION, "sha256": _digest(arrays, text), "description": text})
     write_whole(path, serialize(arrays, {KEY: header}))        # one key: safetensors writes several in random order

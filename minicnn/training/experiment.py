@@ -57,7 +57,7 @@ class Experiment:
         optimizer = recipe.build_optimizer(self.model)
         scheduler = recipe.build_schedule(optimizer, len(loader))
         name = recipe.dataset if recipe.dataset in NAMES else Path(recipe.dataset).resolve().name
-        run = Run(out, f"{name}-{recipe.model}", self.model, self.description, self._config())
+        run = Run(out, f"{name[:40]}-{recipe.model}", self.model, self.description, self._config())
         per_epoch = min(len(loader) * recipe.batch_size, len(self.train))
         with _noted(run):
             with display(recipe.epochs, per_epoch) as shown:

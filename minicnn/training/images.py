@@ -44,17 +44,24 @@ def load(dataset: str, root: str | Path | None = None, image_size: int = 32, pro
     test_folder = next((folder / name for name in ("test", "val") if (folder / name).is_dir()), None)
     if test_folder and (folder / "train").is_dir():
         train, test = ImageFolder(folder / "train"), ImageFolder(test_folder)
+        _check_classes(folder, train)
         if train.classes != test.classes:
             raise ValueError(f"{folder}: train has the classes {', '.join(train.classes)}, {test_folder.name} {', '.join(test.classes)}")
         mode = _mode(train)
         return _in_memory(train, image_size, mode), _in_memory(test, image_size, mode)
     images = ImageFolder(folder)
+    _check_classes(folder, images)
     whole = _in_memory(images, image_size, _mode(images))
     held_out = _held_out(whole.labels, len(whole.classes))
     if not held_out.any():
         raise ValueError(f"{folder}: no class has the 5 images that are needed to hold out one for the test")
     return (ArrayDataset(whole.images[~held_out], whole.labels[~held_out], whole.classes),
             ArrayDataset(whole.images[held_out], whole.labels[held_out], whole.classes))
+
+
+def _check_classes(folder: Path, images: ImageFolder) -> None:
+    if len(images.classes) < 2:
+        raise ValueError(f"{folder}: there is one class only, {images.classes[0]}: give each of at least two classes a sub-folder")
 
 
 def _in_memory(folder: ImageFolder, image_size: int, mode: str) -> ArrayDataset:

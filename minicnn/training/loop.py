@@ -102,7 +102,7 @@ def _train_epoch(number: int, model: Module, train: Iterable[Any], optimizer: Op
             scheduler.step()
         seen += len(images)
         total += value * len(images)
-        correct += int((predictions(logits.data) == labels.data).sum())
+        correct += int((predictions(logits.array) == labels.array).sum())
         for observer in observers:
             observer.batch(number, seen, total / seen, correct / seen)
     if not seen:
@@ -120,10 +120,10 @@ def evaluate(model: Module, loader: Iterable[Any], loss_function: Loss = cross_e
     for images, labels in loader:
         logits = model(images)
         total += loss_function(logits, labels).item() * len(images)
-        found, K = predictions(logits.data), logits.shape[1]
+        found, K = predictions(logits.array), logits.shape[1]
         if (found < 0).any():
             raise FloatingPointError("the network's output is NaN: its weights have diverged; train with a smaller learning rate")
-        part = confusion_matrix(found, labels.data, K)
+        part = confusion_matrix(found, labels.array, K)
         counts = counts + part if counts.size else part
     model.train(was_training)
     if not counts.size:

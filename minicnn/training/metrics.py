@@ -40,7 +40,7 @@ def confusion_matrix(predicted: Any, labels: Any, classes: int) -> np.ndarray:
 
 def table(counts: np.ndarray, classes: Sequence[str]) -> str:
     """The confusion matrix as text: a row a true class with its share found (recall), a column a predicted class, `.` for none."""
-    names = [name if name == str(i) else f"{i} {name}" for i, name in enumerate(classes)]
+    names = [name if name == str(i) else f"{i} {short(name)}" for i, name in enumerate(classes)]
     left, width = max(len("true"), *map(len, names)), max(len(str(counts.max())), len(str(len(classes) - 1)), 3) + 1
     lines = [f"{'true':>{left}} |" + "".join(f"{i:>{width}}" for i in range(len(classes))) + "  found"]
     for name, i in zip(names, range(len(classes)), strict=True):
@@ -54,4 +54,10 @@ def worst(counts: np.ndarray, classes: Sequence[str], most: int = 3) -> list[str
     wrong = counts - np.diag(np.diag(counts))
     order = np.argsort(-wrong, axis=None, kind="stable")[:most]
     pairs = [(int(i) // len(classes), int(i) % len(classes)) for i in order]
-    return [f"{classes[t]} taken for {classes[p]}: {wrong[t, p]}" for t, p in pairs if wrong[t, p]]
+    return [f"{short(classes[t])} taken for {short(classes[p])}: {wrong[t, p]}" for t, p in pairs if wrong[t, p]]
+
+
+def short(name: str, most: int = 24) -> str:
+    """A class's name on one line, cut to `most` characters."""
+    name = " ".join(name.split())
+    return name if len(name) <= most else name[:most - 1] + "…"

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from minicnn.nn import Module
 from minicnn.tensor import Tensor
 from minicnn.training.files import write_whole
 from minicnn.training.loop import Epoch
+from minicnn.training.metrics import short
 
 
 def learning_curve(path: Path, history: Sequence[Epoch]) -> None:
@@ -27,6 +29,7 @@ def learning_curve(path: Path, history: Sequence[Epoch]) -> None:
         axes.plot(epochs, [getattr(e, name) for e in history], marker=".", label="training")
         axes.plot(epochs, [getattr(e.test, name) for e in history], marker=".", label="test")
         axes.set(xlabel="epoch", ylabel=name)
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         axes.grid(alpha=0.3)
         axes.legend()
     _save(path, figure)
@@ -38,13 +41,16 @@ def prediction_grid(path: Path, model: Module, test: ArrayDataset, normalize: Tr
     picked = spread(test.labels, rows * columns)
     pixels = test.images[picked].astype(np.float32) / np.float32(test.max_value)
     model.eval()
-    found = model(Tensor(normalize(pixels, np.random.default_rng(0)))).data.argmax(axis=1)
+    found = model(Tensor(normalize(pixels, np.random.default_rng(0)))).array.argmax(axis=1)
+    columns = min(columns, len(picked))
+    rows = -(-len(picked) // columns)                          # rounded up
     figure = _figure(1.3 * columns, 1.5 * rows)
     for i, (image, guess, label) in enumerate(zip(pixels, found, test.labels[picked], strict=True)):
         axes = figure.add_subplot(rows, columns, i + 1)
         axes.imshow(image.transpose(1, 2, 0).squeeze(), cmap="gray", vmin=0, vmax=1)      # (C, H, W) -> (H, W, C), or (H, W) when grey
         right = guess == label
-        title = test.classes[guess] if right else f"{test.classes[guess]}\nnot {test.classes[label]}"
+        guessed, true = short(test.classes[guess], 16), short(test.classes[label], 16)
+        title = guessed if right else f"{guessed}\nnot {true}"
         axes.set_title(title, fontsize=8, color="black" if right else "red")
         axes.set_axis_off()
     _save(path, figure)
@@ -59,8 +65,8 @@ def example_images(folder: Path, test: ArrayDataset, most: int = 10) -> list[Pat
     for label in range(min(most, len(test.classes))):
         members = np.flatnonzero(test.labels == label)
         if members.size:
-            name = re.sub(r"[^A-Za-z0-9]+", "-", test.classes[label])
-            paths.append(folder / (f"{label}.png" if name == str(label) else f"{label}-{name}.png"))
+            name = re.sub(r"\W+", "-", test.classes[label])[:40].strip("-")
+            paths.append(folder / (f"{label}.png" if name in ("", str(label)) else f"{label}-{name}.png"))
             write_whole(paths[-1], png(test.images[members[0]], test.max_value, Image))
     return paths
 
@@ -89,5 +95,7 @@ def _figure(width: float, height: float) -> Any:
 
 def _save(path: Path, figure: Any) -> None:
     file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=110)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph .* missing from font")      # a class named in letters that matplotlib's font lacks
+        figure.savefig(file, format="png", dpi=110)
     write_whole(path, file.getvalue())

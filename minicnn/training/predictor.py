@@ -63,7 +63,7 @@ class Predictor:
             images = 1 - images
         logits = self.model(Tensor(Normalize(about.mean, about.std)(images)))
         return [Prediction(path, row, self._inverted(image))
-                for path, row, image in zip(paths, softmax(logits, 1).data, images, strict=True)]
+                for path, row, image in zip(paths, softmax(logits, 1).array, images, strict=True)]
 
     def _inverted(self, image: np.ndarray) -> bool:
         """Whether a grey image's rim is bright where that of the training images was dark, or the other way round."""

@@ -7,6 +7,7 @@ from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 from minicnn.training.loop import Epoch, Observer
 
@@ -29,8 +30,8 @@ class Lines(Quiet):
 
     def epoch(self, epoch: Epoch) -> None:
         self.console.print(
-            f"epoch {epoch.number:>{len(str(self.epochs))}}/{self.epochs}  loss {epoch.loss:.4f}  accuracy {epoch.accuracy:6.2%}  "
-            f"test {epoch.test.accuracy:6.2%}  {epoch.images_per_second:,.0f} images/s", soft_wrap=True, highlight=False, markup=False)
+            f"epoch {epoch.number:>{len(str(self.epochs))}}/{self.epochs}  loss {epoch.loss:.4f}  accuracy {epoch.accuracy:7.2%}  "
+            f"test {epoch.test.accuracy:7.2%}  {epoch.images_per_second:,.0f} images/s", soft_wrap=True, highlight=False, markup=False)
 
 
 class Bar(Lines):
@@ -39,14 +40,14 @@ class Bar(Lines):
     def __init__(self, console: Console, epochs: int, images: int) -> None:
         super().__init__(console, epochs, images)
         self.bar = Progress(TextColumn("epoch {task.fields[number]}/{task.fields[epochs]}"), BarColumn(), TextColumn("{task.fields[now]}"),
-                            TimeRemainingColumn(elapsed_when_finished=True), console=console, transient=True)
+                            TimeRemainingColumn(table_column=Column(no_wrap=True)), TextColumn("left"), console=console, transient=True)
         self.task = self.bar.add_task("", total=epochs * images, number=1, epochs=epochs, now="")
         self.started = time.perf_counter()
 
     def batch(self, epoch: int, images: int, loss: float, accuracy: float) -> None:
         speed = images / (time.perf_counter() - self.started)
         self.bar.update(self.task, completed=(epoch - 1) * self.images + images, number=epoch,
-                        now=f"loss {loss:.4f}  accuracy {accuracy:6.2%}  {speed:,.0f} images/s")
+                        now=f"loss {loss:.4f}  accuracy {accuracy:7.2%}  {speed:,.0f} images/s")
 
     def epoch(self, epoch: Epoch) -> None:
         super().epoch(epoch)

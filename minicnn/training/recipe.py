@@ -33,14 +33,14 @@ class Recipe:
     optimizer: str = "adamw"
     weight_decay: float = 0.01
     label_smoothing: float = 0.1
-    augment: bool = True
+    augment: bool = False
     seed: int = 0
     image_size: int = 32
 
     def __post_init__(self) -> None:
         known("model", self.model, MODELS)
         known("optimizer", self.optimizer, OPTIMIZERS)
-        if self.dataset not in NAMES and not Path(self.dataset).is_dir():
+        if self.dataset not in NAMES and not (self.dataset and Path(self.dataset).is_dir()):
             known("dataset", self.dataset, NAMES, "; or the path of a folder with one sub-folder of images a class")
         for name, least in (("epochs", 1), ("batch_size", 1), ("image_size", 1), ("seed", 0)):
             if getattr(self, name) < least:
@@ -75,11 +75,11 @@ class Recipe:
 
 
 DEFAULTS: dict[str, dict[str, Any]] = {                        # where they differ from Recipe's own
-    "mnist": {"model": "lenet", "epochs": 5, "batch_size": 128, "lr": 0.005},
-    "fashion-mnist": {"model": "lenet", "epochs": 5, "batch_size": 128, "lr": 0.005, "augment": False},
-    "cifar-10": {"model": "resnet8", "epochs": 15, "batch_size": 128},
+    "mnist": {"model": "lenet", "epochs": 5, "batch_size": 128, "lr": 0.005, "augment": True},
+    "fashion-mnist": {"model": "lenet", "epochs": 5, "batch_size": 128, "lr": 0.005},
+    "cifar-10": {"model": "resnet8", "epochs": 15, "batch_size": 128, "augment": True},
 }
-FOLDER: dict[str, Any] = {"model": "tinyvgg", "epochs": 20, "batch_size": 32, "lr": 0.002}
+FOLDER: dict[str, Any] = {"model": "tinyvgg", "epochs": 20, "batch_size": 32, "lr": 0.002, "augment": True}
 
 
 def recipe_for(dataset: str = "digits", **settings: Any) -> Recipe:

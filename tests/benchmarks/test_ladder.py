@@ -1,4 +1,7 @@
 """The ladder's benchmark: its counts against the reference's own loop, its refusal to time a wrong result, and fair turns."""
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -13,6 +16,25 @@ def test_every_rung_is_measured_under_its_label() -> None:
     rows = {row.name: row for row in ladder.measure(SMALL, peers=False, seconds=0.01)}
     assert {name: row.label for name, row in rows.items()} == {rung.name: rung.label for rung in kernels.LADDER}
     assert all(row.seconds > 0 for row in rows.values())
+
+
+def test_a_backend_may_take_part() -> None:
+    rows = ladder.measure(SMALL, peers=False, seconds=0.01, backend="numpy")
+    assert [row.name for row in rows] == [*(rung.name for rung in kernels.LADDER), "numpy backend"]
+    assert rows[-1].label == (kernels.get("numpy").conv2d.__doc__ or "").splitlines()[0]
+
+
+def test_the_seed_decides_the_numbers() -> None:
+    assert all(np.array_equal(a, b) for a, b in zip(SMALL.arrays(1), SMALL.arrays(1), strict=True))
+    assert not any(np.array_equal(a, b) for a, b in zip(SMALL.arrays(1), SMALL.arrays(2), strict=True))
+
+
+def test_torch_does_not_talk_about_even_kernels() -> None:
+    """Its warning, which comes once a process, would stand above the table."""
+    code = ("from minicnn.benchmarks import ladder, timing; timing.PAUSE = 0; "
+            "print([row.name for row in ladder.measure(ladder.Layer(1, 1, 5, 5, 1, 2), seconds=0)][-1])")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("torch\n", "")
 
 
 def test_the_table_says_how_the_times_compare() -> None:

@@ -34,9 +34,9 @@ def test_pixels_reach_one():
     """16, the brightest pixel, is 1.0 in a batch."""
     train, _ = load("digits")
     (images, labels), = DataLoader(train, batch_size=len(train))
-    assert_equal(images.data, train.images.astype(np.float32) / np.float32(16))
-    assert (images.data.min(), images.data.max()) == (0.0, 1.0)
-    assert_equal(labels.data, train.labels)
+    assert_equal(images.array, train.images.astype(np.float32) / np.float32(16))
+    assert (images.array.min(), images.array.max()) == (0.0, 1.0)
+    assert_equal(labels.array, train.labels)
 
 
 SHA256 = [

@@ -140,11 +140,27 @@ def test_wrong_content_range(server, tmp_path):
 def test_no_server_at_all(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as closed:
         url = f"http://127.0.0.1:{closed.getsockname()[1]}/"
-    refused = f"[Errno {errno.ECONNREFUSED}] {os.strerror(errno.ECONNREFUSED)}"
-    with says(DatasetNotFound, f"dataset things: files are missing and no mirror gave them ({url}: {refused}; {url}b/: {refused})"
-                               f": put a.gz (256,000 bytes) in {tmp_path}/things, or name the folder that has them with --data"):
-        fetch(source(url, url + "b/"), tmp_path / "things")
-    assert list((tmp_path / "things").iterdir()) == []
+    refused = os.strerror(errno.ECONNREFUSED)
+    with says(DatasetNotFound, f"dataset things: files are missing and no mirror gave them ({url} and {url}b/: {refused})"
+                               f": put a.gz (256,000 bytes) in {tmp_path}/new/things, or name the folder that has them with --data"):
+        fetch(source(url, url + "b/"), tmp_path / "new" / "things")
+    assert list(tmp_path.iterdir()) == [], "folders that were made for nothing"
+
+
+def test_a_full_disk_is_named(server, tmp_path, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with says(OSError, f"cannot write dataset things into {tmp_path}/things: {os.strerror(errno.ENOSPC)}"):
+        fetch(source(server.url), tmp_path / "things")
+    assert [path.name for path in (tmp_path / "things").iterdir()] == ["a.gz.part"], "what came is kept for the next attempt"
+
+
+def test_a_folder_that_cannot_be_made(server, tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with says(OSError, f"cannot write dataset things into {tmp_path}/file/things: {os.strerror(errno.ENOTDIR)}"):
+        fetch(source(server.url), tmp_path / "file" / "things")
 
 
 def test_own_mirror(server, tmp_path, monkeypatch):

@@ -74,8 +74,8 @@ def test_image_folder(tmp_path):
     assert_equal(image, np.full((1, 6, 4), 3, np.uint8))
     assert label == 1
     (images, labels), = DataLoader(dataset, batch_size=3)
-    assert_equal(images.data, np.stack([np.full((1, 6, 4), value, np.float32) / np.float32(255) for value in (1, 2, 3)]))
-    assert_equal(labels.data, np.array([0, 1, 1]))
+    assert_equal(images.array, np.stack([np.full((1, 6, 4), value, np.float32) / np.float32(255) for value in (1, 2, 3)]))
+    assert_equal(labels.array, np.array([0, 1, 1]))
 
 
 def test_different_sizes_need_a_size(tmp_path):
@@ -95,7 +95,7 @@ def test_unreadable_images_are_named(tmp_path):
         with pytest.raises(ValueError, match=rf"^{tmp_path / name}: cannot read this image \(.+\)$"):
             read_image(tmp_path / name)
     none = tmp_path / "none.png"
-    with says(ValueError, f"{none}: cannot read this image ([Errno 2] No such file or directory: '{none}')"):
+    with says(ValueError, f"{none}: cannot read this image (No such file or directory)"):
         read_image(none)
 
 

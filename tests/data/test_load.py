@@ -95,6 +95,25 @@ def test_not_found(tmp_path):
         load("mnist", root=tmp_path / "root")
 
 
+def test_no_home(tmp_path, monkeypatch):
+    """No HOME, and a user that the system does not know: what is named is still found, and a download asks for a name."""
+    def unknown():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", unknown)
+    with says(ValueError, "dataset mnist: there is no home folder to keep it in: name a folder with --data or MINICNN_DATA"):
+        load("mnist")
+    put(tmp_path, mnist_files(5))
+    assert mark_of(load("mnist", root=tmp_path)) == 5
+
+
+def test_a_file_is_no_data_folder(tmp_path, monkeypatch):
+    (tmp_path / "file").write_bytes(b"")
+    with says(NotADirectoryError, f"{tmp_path}/file is a file: name the folder that holds the datasets"):
+        load("mnist", root=tmp_path / "file")
+
+
 def test_unknown_name():
     with says(ValueError, "unknown dataset 'imagenet'; known: digits, mnist, fashion-mnist, cifar-10"):
         load("imagenet")
@@ -106,6 +125,8 @@ def test_unknown_name():
     (NAMES[1], np.array([3], np.uint8),
      "mnist in {root}: ArrayDataset: 2 images (shape (2, 1, 5, 4)) need 2 labels, but labels have shape (1,)"),
     (NAMES[0], np.array([3, 9], np.uint8), "{root}/train-images-idx3-ubyte.gz: expected 3 axes, found 1: shape (2,)"),
+    (NAMES[2], np.zeros((1, 4, 5), np.uint8),
+     "mnist in {root}: training images (N, H, W) are (2, 5, 4), test images (1, 4, 5): H or W differ"),
     (NAMES[0], np.zeros((2, 5, 4), np.float32), "mnist in {root}: ArrayDataset: images are float32, expected uint8 in 0..255"),
 ])
 def test_files_that_do_not_belong_together(name, array, message, tmp_path):

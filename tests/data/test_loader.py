@@ -18,7 +18,7 @@ AUGMENT = Compose([RandomShift(1), RandomHorizontalFlip()])
 
 
 def epoch(loader):
-    return [(images.data, labels.data) for images, labels in loader]
+    return [(images.array, labels.array) for images, labels in loader]
 
 
 def same(first, second):
@@ -54,8 +54,8 @@ def test_a_batch():
     assert isinstance(images, Tensor)
     assert isinstance(labels, Tensor)
     assert not images.requires_grad
-    assert_equal(images.data, DATA.images[:10].astype(np.float32) / np.float32(255))
-    assert_equal(labels.data, DATA.labels[:10])
+    assert_equal(images.array, DATA.images[:10].astype(np.float32) / np.float32(255))
+    assert_equal(labels.array, DATA.labels[:10])
 
 
 @pytest.mark.parametrize(("batch_size", "drop_last", "sizes"), [
@@ -104,8 +104,8 @@ def test_two_iterators_do_not_disturb_each_other():
     loader = DataLoader(DATA, 4, shuffle=True, seed=5, transform=AUGMENT)
     pairs = list(zip(loader, loader, strict=True))
     loader.set_epoch(0)
-    same([(x.data, y.data) for (x, y), _ in pairs], epoch(loader))
-    same([(x.data, y.data) for _, (x, y) in pairs], epoch(loader))
+    same([(x.array, y.array) for (x, y), _ in pairs], epoch(loader))
+    same([(x.array, y.array) for _, (x, y) in pairs], epoch(loader))
 
 
 def test_each_batch_is_augmented_by_its_own_numbers():
@@ -132,8 +132,8 @@ def test_without_a_seed_one_is_drawn_and_kept():
 def test_float_images_stay_as_they_are(dtype):
     images = RNG.normal(size=(3, 1, 2, 2)).astype(dtype)
     (got, labels), = DataLoader(list(zip(images, [2, 0, 1], strict=True)), batch_size=3)
-    assert_equal(got.data, images)
-    assert_equal(labels.data, np.array([2, 0, 1]))
+    assert_equal(got.array, images)
+    assert_equal(labels.array, np.array([2, 0, 1]))
 
 
 @pytest.mark.parametrize("prefetch", [1, 2])
@@ -161,7 +161,7 @@ def test_errors_come_out_where_they_belong(prefetch):
     loader = DataLoader(Broken(zip(DATA.images, DATA.labels, strict=True)), 4, prefetch=prefetch)
     seen = []
     with says(OSError, "disk on fire") as caught:
-        seen.extend(len(labels.data) for _, labels in loader)
+        seen.extend(len(labels.array) for _, labels in loader)
     assert seen == [4, 4, 4]
     frames = traceback.extract_tb(caught.value.__traceback__)
     assert ("__getitem__", __file__) in [(frame.name, frame.filename) for frame in frames]

@@ -20,7 +20,7 @@ def filled(fill: Callable, shape: tuple[int, ...] = SHAPE, dtype: type = np.floa
     tensor = Tensor(np.full(shape, np.nan, dtype))
     assert fill(tensor) is tensor
     assert tensor.dtype == dtype
-    return tensor.data.astype(np.float64)
+    return tensor.array.astype(np.float64)
 
 
 UNIFORM = {
@@ -91,7 +91,7 @@ def test_orthogonal(shape: tuple[int, ...]) -> None:
 def test_orthogonal_is_uniform() -> None:
     """The signs of R's diagonal are taken out: the mean of Q over many draws is zero, which plain QR's is not."""
     minicnn.manual_seed(0)
-    corner = np.array([init.orthogonal_(Tensor(np.zeros((3, 3)))).data[0, 0] for _ in range(600)])
+    corner = np.array([init.orthogonal_(Tensor(np.zeros((3, 3)))).array[0, 0] for _ in range(600)])
     assert abs(corner.mean()) <= 6 / math.sqrt(3 * 600)      # an entry of a random rotation of 3 axes has variance 1/3
 
 
@@ -103,12 +103,12 @@ def test_constants() -> None:
 
 def test_parameters_keep_requiring_their_gradient() -> None:
     weight = nn.Parameter(np.zeros((2, 2), np.float32))
-    array = weight.data
+    array = weight.array
     for fill in (init.uniform_, init.normal_, init.orthogonal_, init.kaiming_normal_, init.trunc_normal_, init.zeros_):
         fill(weight)
     assert weight.requires_grad
     assert weight.is_leaf
-    assert weight.data is array
+    assert weight.array is array
 
 
 @pytest.mark.parametrize(("name", "parameter"), [

@@ -100,6 +100,14 @@ def test_as_torch(build: Callable, shape: tuple[int, ...], training: bool) -> No
         compare(ours, theirs, floats(shape, step, np.float64))
 
 
+# all but the batch norm that always needs the statistics of a batch
+@pytest.mark.parametrize(("build", "shape"), [(b, s) for b, s in LAYERS if s == IMAGES and "track_running_stats=False" not in repr(b(nn))])
+def test_a_batch_of_nothing(build: Callable, shape: tuple[int, ...]) -> None:
+    """N = 0 gives an empty output and gradients of zeros."""
+    ours, theirs = twins(build, training=False)
+    compare(ours, theirs, np.zeros((0, *shape[1:])))
+
+
 @pytest.mark.parametrize(("build", "shape"), LAYERS, ids=NAMES)
 def test_float32_stays_float32(build: Callable, shape: tuple[int, ...]) -> None:
     layer, x = build(nn), Tensor(floats(shape, 1), requires_grad=True)
@@ -136,7 +144,7 @@ def test_batch_norm_without_momentum_is_the_mean_of_all_batches() -> None:
     for batch in ([1.0, 3.0], [5.0, 9.0], [0.0, 6.0]):
         norm(Tensor(np.array(batch, np.float32)[:, None]))
     assert_equal(norm.num_batches_tracked, np.array(3))
-    np.testing.assert_array_max_ulp(norm.running_mean.data, np.array([4], np.float32), maxulp=2)
+    np.testing.assert_array_max_ulp(norm.running_mean.array, np.array([4], np.float32), maxulp=2)
     norm.reset_running_stats()
     assert [b.tolist() for b in norm.buffers()] == [[0.0], [1.0], 0]
 
@@ -147,15 +155,15 @@ def test_dropout(layer: nn.Module, shape: tuple[int, ...]) -> None:
     x = Tensor(np.ones(shape, np.float32), requires_grad=True)
     y = layer(x)
     scale = np.float32(1) / np.float32(0.7)
-    np.testing.assert_array_max_ulp(y.data[y.data != 0], np.broadcast_to(scale, (y.data != 0).sum()), maxulp=1)
+    np.testing.assert_array_max_ulp(y.array[y.array != 0], np.broadcast_to(scale, (y.array != 0).sum()), maxulp=1)
     if y.ndim == 4:
-        assert (y.data == y.data[:, :, :1, :1]).all()          # channels are dropped whole
-    n, dropped = 20_000, (y.data.reshape(20_000, -1)[:, 0] == 0).sum()
+        assert (y.array == y.array[:, :, :1, :1]).all()          # channels are dropped whole
+    n, dropped = 20_000, (y.array.reshape(20_000, -1)[:, 0] == 0).sum()
     assert abs(dropped - 0.3 * n) <= 6 * np.sqrt(0.3 * 0.7 * n)             # six standard deviations of a binomial count
     y.sum().backward()
-    assert_equal(x.grad, y.data)                               # the gradient passes where, and as much as, the value did
-    assert (layer(x).data != y.data).any()
-    assert_equal(layer.eval()(x), x.data)
+    assert_equal(x.grad, y.array)                               # the gradient passes where, and as much as, the value did
+    assert (layer(x).array != y.array).any()
+    assert_equal(layer.eval()(x), x.array)
     layer.train()
 
 
@@ -169,7 +177,7 @@ def test_initial_values(build: Callable[[], Any], fan_in: int) -> None:
     minicnn.manual_seed(3)
     layer = build()
     bound = 1 / np.sqrt(fan_in)
-    for values in (layer.weight.data.astype(np.float64), layer.bias.data.astype(np.float64)):
+    for values in (layer.weight.array.astype(np.float64), layer.bias.array.astype(np.float64)):
         n = values.size
         assert np.abs(values).max() <= bound * (1 + 1e-6)
         assert np.abs(values).max() > bound * (1 - 20 / n)     # P(all of n below) = (1 - 20/n)^n = e^-20
@@ -177,7 +185,7 @@ def test_initial_values(build: Callable[[], Any], fan_in: int) -> None:
         assert abs(values.var() - bound**2 / 3) <= 6 * bound**2 * np.sqrt(4 / 45 / n)    # var(u²) = 1/5 - 1/9 = 4/45 for u in ±1
     first = layer.weight.clone()
     layer.reset_parameters()
-    assert (layer.weight.data != first.data).any()
+    assert (layer.weight.array != first.array).any()
     minicnn.manual_seed(3)
     assert_equal(build().weight, first)
 

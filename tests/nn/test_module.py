@@ -80,7 +80,7 @@ def test_state_dict_shares_memory_and_is_detached() -> None:
     layer = nn.Linear(2, 1)
     state = layer.state_dict()
     assert all(type(value) is Tensor and not value.requires_grad for value in state.values())
-    state["weight"].data[...] = 7
+    state["weight"].array[...] = 7
     assert_equal(layer.weight, np.full((1, 2), 7, np.float32))
 
 
@@ -89,9 +89,9 @@ def test_load_copies_and_converts() -> None:
     weight = layer.weight
     assert layer.load_state_dict(source.state_dict()) == ([], [])
     assert layer.weight is weight
-    assert_equal(layer.weight, source.weight.data.astype(np.float32))
-    source.weight.data[...] = 0
-    assert (layer.weight.data != 0).all()
+    assert_equal(layer.weight, source.weight.array.astype(np.float32))
+    source.weight.array[...] = 0
+    assert (layer.weight.array != 0).all()
 
 
 def test_load_from_torch() -> None:
@@ -229,9 +229,9 @@ def test_attributes_move_between_tables() -> None:
 def test_deepcopy_is_independent() -> None:
     net = build(nn)
     twin = copy.deepcopy(net)
-    twin.head[1].weight.data[...] = 0
+    twin.head[1].weight.array[...] = 0
     assert twin.tied.weight is twin.head[1].weight
-    assert (net.tied.weight.data != 0).all()
+    assert (net.tied.weight.array != 0).all()
     assert list(twin.state_dict()) == list(net.state_dict())
 
 

@@ -124,3 +124,5 @@ def test_dtypes(name: str) -> None:
         getattr(F, name)(Tensor(x.astype(np.uint8)), Tensor(w))
     with pytest.raises(TypeError, match=rf"^{name}: dtypes differ: x is float32, w is float64; convert with .float\(\) or .double\(\)$"):
         getattr(F, name)(Tensor(x.astype(np.float32)), Tensor(w))
+    with pytest.raises(TypeError, match=rf"^{name}: x is of type ndarray; it must be a Tensor: minicnn.as_tensor\(x\) makes one$"):
+        getattr(F, name)(x, Tensor(w))

@@ -58,19 +58,19 @@ def test_float_steps_are_those_of_double_precision() -> None:
 
 def test_what_shares_memory() -> None:
     a = np.zeros(3, np.float32)
-    assert minicnn.from_numpy(a).data is a
-    assert minicnn.as_tensor(a).data is a
-    assert Tensor(a).data is a
+    assert minicnn.from_numpy(a).array is a
+    assert minicnn.as_tensor(a).array is a
+    assert Tensor(a).array is a
     t = Tensor(a)
     assert minicnn.as_tensor(t) is t
-    assert not np.shares_memory(minicnn.tensor(a).data, a)
-    assert not np.shares_memory(minicnn.tensor(t).data, a)
+    assert not np.shares_memory(minicnn.tensor(a).array, a)
+    assert not np.shares_memory(minicnn.tensor(t).array, a)
 
 
 def test_memory_order_is_kept() -> None:
     x = Tensor(np.zeros((2, 4, 5, 3), np.float32).transpose(0, 3, 1, 2))
     for y in (minicnn.zeros_like(x), minicnn.ones_like(x), minicnn.empty_like(x), minicnn.full_like(x, 1)):
-        assert y.data.strides == x.data.strides
+        assert y.array.strides == x.array.strides
 
 
 @pytest.mark.parametrize("create", [minicnn.zeros, minicnn.ones, minicnn.empty, minicnn.rand, minicnn.randn])
@@ -103,8 +103,8 @@ def test_distributions() -> None:
         assert abs(x.mean().item() - mean) < 5 * std / n**0.5
         assert abs(x.std().item() / std - 1) < 5 / n**0.5
     x = minicnn.rand(n, dtype=np.float64)
-    assert ((x.data >= 0) & (x.data < 1)).all()
-    assert (x.data != x.data.astype(np.float32)).any()          # really drawn in double precision
+    assert ((x.array >= 0) & (x.array < 1)).all()
+    assert (x.array != x.array.astype(np.float32)).any()          # really drawn in double precision
     assert set(minicnn.randint(2, 5, (n,)).tolist()) == {2, 3, 4}
     assert sorted(minicnn.randperm(n).tolist()) == list(range(n))
 

@@ -97,6 +97,7 @@ ERRORS: list[tuple[Any, Any, dict[str, Any], type[Exception], str]] = [
      "label -1 at index 1, 0 is out of range: there are 3 classes, so labels are 0..2"),
     ((4, 3), np.zeros(4, np.float32), {}, TypeError, "class indices must be integers, target is float32: convert it with .long()"),
     ((), np.zeros(4, np.int64), {}, ValueError, "x must be (N, K), (N, K, d1, ...) or (K), got shape ()"),
+    ((4, 0), np.zeros(4, np.int64), {}, ValueError, "x has no classes (shape (4, 0)): axis 1 is empty"),
     ((4, 3), np.zeros(4, np.int64), {"weight": Tensor(np.ones(4, np.float32))}, ValueError,
      "x has 3 classes (shape (4, 3)), so weight must be (3,), got (4,)"),
     ((4, 3), np.zeros(4, np.int64), {"reduction": "average"}, ValueError, "reduction is 'average': must be 'none', 'mean' or 'sum'"),
@@ -120,3 +121,14 @@ NLL_ERRORS: list[tuple[Any, Any, dict[str, Any], type[Exception], str]] = [
 def test_errors(name: str, shape: Any, target: np.ndarray, options: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=f"^{re.escape(f'{name}: {message}')}$"):
         getattr(F, name)(Tensor(np.zeros(shape, np.float32)), Tensor(target), **options)
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "nll_loss", "mse_loss", "binary_cross_entropy_with_logits"])
+def test_only_tensors(name: str) -> None:
+    scores, labels = Tensor(np.zeros((2, 3), np.float32)), [0, 1]
+    with pytest.raises(TypeError) as error:
+        getattr(F, name)(scores, labels)
+    assert str(error.value) == f"{name}: target is of type list; it must be a Tensor: minicnn.as_tensor(target) makes one"
+    with pytest.raises(TypeError) as error:
+        getattr(F, name)(np.zeros((2, 3)), scores)
+    assert str(error.value) == f"{name}: x is of type ndarray; it must be a Tensor: minicnn.as_tensor(x) makes one"

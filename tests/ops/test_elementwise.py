@@ -62,7 +62,7 @@ def test_cast_is_recorded(function: object) -> None:
     y = function(x)  # type: ignore[operator]
     y.backward(minicnn.tensor([3.0, 4.0], dtype=y.dtype))
     assert x.grad.dtype == np.float32
-    assert_equal(x.grad, np.array([3, 4], np.float32) * (2 if y.data[0] == 2 else 1))
+    assert_equal(x.grad, np.array([3, 4], np.float32) * (2 if y.array[0] == 2 else 1))
 
 
 def test_cast() -> None:
@@ -73,7 +73,7 @@ def test_cast() -> None:
         assert (y.dtype, y.requires_grad) == (dtype, False)
     assert_equal(x.long(), np.array([0, 1, -1]))
     assert_equal(x.bool(), np.array([False, True, True]))
-    with pytest.raises(ValueError, match=r"^to: no device 'cuda:0'; tensors live on 'cpu'$"):
+    with pytest.raises(ValueError, match=r"^no device 'cuda:0': this version of minicnn has no CUDA kernels, so tensors live on 'cpu'$"):
         x.to("cuda:0")
 
 

@@ -39,9 +39,9 @@ def test_directional(name: str, seed: int) -> None:
     y = SMOOTH[name](ta, tb)
     dy = floats(y.shape, seed + 4, np.float64)
     y.backward(Tensor(dy))
-    slope = (ta.grad.data * va).sum() + (tb.grad.data * vb).sum() if tb.grad is not None else (ta.grad.data * va).sum()
+    slope = (ta.grad.array * va).sum() + (tb.grad.array * vb).sum() if tb.grad is not None else (ta.grad.array * va).sum()
 
     def f(h: float) -> Any:
-        return (SMOOTH[name](Tensor(a + h * va), Tensor(b + h * vb)).data * dy).sum()
-    scale = np.abs(ta.grad.data).sum() + 1
+        return (SMOOTH[name](Tensor(a + h * va), Tensor(b + h * vb)).array * dy).sum()
+    scale = np.abs(ta.grad.array).sum() + 1
     assert_close64(slope / scale, (f(STEP) - f(-STEP)) / (2 * STEP) / scale, TOLERANCE)

@@ -34,6 +34,13 @@ def test_cat(case: tuple[list[np.ndarray], int]) -> None:
     exact(lambda *t: minicnn.cat([t[0], *t], dim=dim), lambda *t: torch.cat([t[0], *t], dim=dim), *arrays)
 
 
+def test_an_empty_list_joins_anything() -> None:
+    """So that results can be gathered from tensor([]) on."""
+    for dtype in ("float32", "int64"):
+        x = np.ones((2, 3), dtype)
+        assert_equal(minicnn.cat((minicnn.tensor([]), Tensor(x))), torch.cat((torch.tensor([]), torch.tensor(x))))
+
+
 @given(x=one(), data=st.data())
 def test_stack(x: np.ndarray, data: st.DataObject) -> None:
     dim = data.draw(st.integers(-x.ndim - 1, x.ndim))

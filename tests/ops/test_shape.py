@@ -75,7 +75,7 @@ def test_any_reshape(x: np.ndarray, data: st.DataObject) -> None:
 def test_views_share_memory() -> None:
     x = minicnn.zeros(2, 6)
     for view in (x.reshape(3, 4), x.T, x.unsqueeze(0), x.flip(0), x[1], x[0, 0], x.expand(2, 2, 6), x.detach()):
-        assert np.shares_memory(view.data, x.data)
+        assert np.shares_memory(view.array, x.array)
 
 
 RULE = "axes are matched from the right, each must be equal or 1, and -1 keeps one that exists"

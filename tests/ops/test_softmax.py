@@ -10,6 +10,7 @@ import torch.nn.functional as TF
 from hypothesis import given
 from hypothesis import strategies as st
 
+import minicnn
 import minicnn.nn.functional as F
 from minicnn import Tensor
 from tests.against_torch import TOLERANCE64, close
@@ -31,6 +32,12 @@ def test_against_torch(name: str, x: np.ndarray, data: st.DataObject) -> None:
 def test_neither_overflows_nor_forgets(name: str) -> None:
     x = np.array([[1e4, 0, -1e4], [-1e4, -1e4 - 1, -np.inf], [700, 710, 720]])
     close(lambda a: getattr(F, name)(a, dim=1), lambda a: getattr(TF, name)(a, dim=1), x)
+
+
+@pytest.mark.parametrize("dim", [0, 1])
+@pytest.mark.parametrize("name", [*NAMES, "logsumexp"])
+def test_of_nothing(name: str, dim: int) -> None:
+    close(lambda a: getattr(minicnn, name)(a, dim), lambda a: getattr(torch, name)(a, dim), np.zeros((0, 3)))
 
 
 def test_dtype_converts_first() -> None:

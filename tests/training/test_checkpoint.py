@@ -29,7 +29,7 @@ def filled(about: Description) -> nn.Module:
     """A network all of whose parameters and buffers differ from new ones."""
     model = about.build()
     for i, tensor in enumerate(model.state_dict().values()):
-        tensor.data[...] = np.abs(10 * floats(tensor.shape, i)) + 1
+        tensor.array[...] = np.abs(10 * floats(tensor.shape, i)) + 1
     return model
 
 
@@ -57,7 +57,7 @@ def test_a_network_comes_back_bit_for_bit(tmp_path: Path, about: Description) ->
 def test_weights_in_any_memory_order_are_saved_right(tmp_path: Path) -> None:
     model = filled(ABOUT)
     for p in model.parameters():
-        p.data = np.asfortranarray(p.data)
+        p.array = np.asfortranarray(p.array)
     save_checkpoint(tmp_path / "w", model, ABOUT)
     assert_same(load_checkpoint(tmp_path / "w")[0], model)
 

@@ -70,7 +70,7 @@ def test_the_confusion_matrix_is_that_of_the_saved_network(result: Result) -> No
     mean, std = np.float32(predictor.description.mean[0]), np.float32(predictor.description.std[0])
     from minicnn import Tensor, no_grad
     with no_grad():
-        found = predictor.model(Tensor((images - mean) / std)).data.argmax(axis=1)
+        found = predictor.model(Tensor((images - mean) / std)).array.argmax(axis=1)
     counted = np.zeros((10, 10), np.int64)
     for label, guess in zip(test.labels, found, strict=True):
         counted[label, guess] += 1

@@ -71,6 +71,13 @@ def test_errors(tmp_path: Path) -> None:
     with says(ValueError, f"{few}: no class has the 5 images that are needed to hold out one for the test"):
         load(str(few))
 
+    single = folder(tmp_path / "single", {"cat": 9})
+    folder(tmp_path / "split" / "train", {"cat": 2})
+    folder(tmp_path / "split" / "test", {"cat": 2})
+    for one in (single, tmp_path / "split"):
+        with says(ValueError, f"{one}: there is one class only, cat: give each of at least two classes a sub-folder"):
+            load(str(one))
+
     unequal = tmp_path / "unequal"
     folder(unequal / "train", {"a": 1, "b": 1})
     folder(unequal / "test", {"a": 1, "c": 1})

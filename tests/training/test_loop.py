@@ -52,13 +52,13 @@ def test_fit_follows_the_same_loop_in_torch() -> None:
         total, right = 0.0, 0
         for x, y in batches():
             peer_optimizer.zero_grad()
-            logits, labels = peer(torch.tensor(x.data)), torch.tensor(y.data)
+            logits, labels = peer(torch.tensor(x.array)), torch.tensor(y.array)
             loss = torch.nn.functional.cross_entropy(logits, labels)
             loss.backward()
             peer_optimizer.step()
             schedule.step()
             total, right = total + loss.item() * 4, right + int((logits.argmax(1) == labels).sum())
-        losses = [torch.nn.functional.cross_entropy(peer(torch.tensor(x.data)), torch.tensor(y.data)).item() for x, y in batches(2)]
+        losses = [torch.nn.functional.cross_entropy(peer(torch.tensor(x.array)), torch.tensor(y.array)).item() for x, y in batches(2)]
         got = history[epoch]
         assert_close64(np.float64([got.loss, got.test.loss]), np.float64([total / 12, np.mean(losses)]), TOLERANCE)
         assert (got.number, got.accuracy) == (epoch + 1, right / 12)
@@ -71,11 +71,11 @@ def test_fit_follows_the_same_loop_in_torch() -> None:
 
 def test_evaluate_counts_and_leaves_the_network_as_it_was() -> None:
     model = nn.Sequential(nn.Dropout(0.9), network())          # in training mode dropout would change nearly everything
-    before = {name: np.array(t.data) for name, t in model.state_dict().items()}
+    before = {name: np.array(t.array) for name, t in model.state_dict().items()}
     result = evaluate(model, batches())
     expected = np.zeros((3, 3), np.int64)
     for x, y in batches():
-        for predicted, label in zip((x.data @ before["1.weight"].T).argmax(axis=1), y.data, strict=True):
+        for predicted, label in zip((x.array @ before["1.weight"].T).argmax(axis=1), y.array, strict=True):
             expected[label, predicted] += 1
     assert_equal(result.confusion, expected)
     assert (result.images, result.correct, result.accuracy) == (12, np.trace(expected), np.trace(expected) / 12)
@@ -89,10 +89,10 @@ def test_evaluate_counts_and_leaves_the_network_as_it_was() -> None:
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_a_loss_that_is_no_number_stops_training_before_it_changes_a_weight(bad: float) -> None:
     model, data = network(), batches()
-    data[1][0].data[0, 0] = bad
+    data[1][0].array[0, 0] = bad
     optimizer, weights = optim.SGD(model.parameters(), lr=0.25), []
     observer = Notes()
-    observer.batch = lambda *_: weights.append(model.weight.data.copy())  # type: ignore[method-assign]
+    observer.batch = lambda *_: weights.append(model.weight.array.copy())  # type: ignore[method-assign]
     text = "training diverged: the loss is nan in epoch 1, batch 2, at learning rate 0.25; try a smaller learning rate"
     with says(FloatingPointError, text):
         fit(model, data, data, optimizer, 1, observers=[observer])
@@ -109,6 +109,6 @@ def test_errors() -> None:
         fit(model, [], batches(), optimizer, 1)
     with pytest.raises(ValueError, match=r"^evaluate: the loader gave no batch$"):
         evaluate(model, [])
-    model.weight.data[...] = np.nan
+    model.weight.array[...] = np.nan
     with says(FloatingPointError, "the network's output is NaN: its weights have diverged; train with a smaller learning rate"):
         evaluate(model, batches())

@@ -4,7 +4,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from minicnn.training.metrics import accuracy, confusion_matrix, predictions, table, worst
+from minicnn.training.metrics import accuracy, confusion_matrix, predictions, short, table, worst
 from tests.compare import assert_equal
 from tests.data.errors import says
 
@@ -40,6 +40,14 @@ def test_the_worst_confusions_come_first() -> None:
     counts = np.array([[9, 1, 0], [5, 9, 2], [0, 0, 9]])
     assert worst(counts, ("a", "b", "c")) == ["b taken for a: 5", "b taken for c: 2", "a taken for b: 1"]
     assert worst(np.eye(3, dtype=int), ("a", "b", "c")) == []
+
+
+def test_long_names_are_cut() -> None:
+    assert short("two\nlines ") == "two lines"
+    assert short("a" * 24) == "a" * 24
+    assert short("a" * 25) == "a" * 23 + "…"
+    assert table(np.eye(2, dtype=int), ("b" * 99, "c")).splitlines()[1] == f"0 {'b' * 23}… |   1   . 100.0%"
+    assert worst(np.array([[0, 3], [0, 1]]), ("b" * 99, "c")) == [f"{'b' * 23}… taken for c: 3"]
 
 
 @pytest.mark.parametrize(("predicted", "labels", "text"), [

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import numpy as np
 from rich.console import Console
@@ -24,7 +25,7 @@ def test_lines() -> None:
     with display:
         display.batch(3, 50, 0.1, 0.5)
         display.epoch(EPOCH)
-    assert file.getvalue() == "epoch  3/10  loss 0.1235  accuracy 50.00%  test 87.50%  12,346 images/s\n"
+    assert file.getvalue() == "epoch  3/10  loss 0.1235  accuracy  50.00%  test  87.50%  12,346 images/s\n"
 
 
 def test_the_bar_shows_loss_accuracy_speed_and_time_left() -> None:
@@ -38,9 +39,22 @@ def test_the_bar_shows_loss_accuracy_speed_and_time_left() -> None:
         display.epoch(EPOCH)
     text = file.getvalue()
     assert "epoch 3/10" in text
-    assert "loss 0.5000  accuracy 25.00%  " in text
-    assert "images/s -:--:--" in text.replace("\x1b[36m", "").replace("\x1b[0m", "")
-    assert "test 87.50%  12,346 images/s" in text
+    assert "loss 0.5000  accuracy  25.00%  " in text
+    assert "images/s -:--:-- left" in text.replace("\x1b[36m", "").replace("\x1b[0m", "")
+    assert "test  87.50%  12,346 images/s" in text
+
+
+def test_the_bar_fits_80_columns() -> None:
+    file = io.StringIO()
+    display = show(Console(file=file, force_terminal=True, width=80, color_system=None), 1000, 60_000)
+    with display:
+        display.started -= 1                                   # a second: 60,000 images/s
+        display.batch(1000, 60_000, 12.3456, 1.0)
+        display.bar.refresh()
+    last = [line for line in re.split("[\r\n]", file.getvalue()) if "images/s" in line][-1]
+    last = re.sub("\x1b\\[[0-9;?]*[a-zA-Z]", "", last)
+    assert len(last) <= 80
+    assert re.fullmatch(r"epoch 1000/1000 .+ loss 12\.3456  accuracy 100\.00%  [\d,]+ images/s \d:\d\d:\d\d left", last)
 
 
 def test_downloads() -> None:

@@ -52,6 +52,7 @@ def test_augmentation_keeps_shape_and_dtype(dataset: str) -> None:
 
 @pytest.mark.parametrize(("settings", "text"), [
     ({"dataset": "fashion_mnist"}, f"unknown dataset 'fashion_mnist' (did you mean 'fashion-mnist'?); there are: {DATASETS}"),
+    ({"dataset": ""}, f"unknown dataset ''; there are: {DATASETS}"),
     ({"dataset": "xyz"}, f"unknown dataset 'xyz'; there are: {DATASETS}"),
     ({"model": "lent"}, "unknown model 'lent' (did you mean 'lenet'?); there are: digits, lenet, tinyvgg, resnet8, resnet20, vgg16"),
     ({"optimizer": "adamm"}, "unknown optimizer 'adamm' (did you mean 'adam'?); there are: adamw, adam, sgd"),

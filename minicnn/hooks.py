@@ -1,4 +1,4 @@
-"""Hooks: functions that a Module calls before or after its forward."""
+"""Hooks: functions that a Module calls before or after its forward, and a Tensor with its gradient."""
 from __future__ import annotations
 
 from collections.abc import Callable
