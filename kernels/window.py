@@ -31,13 +31,14 @@ class Window2d:
 
     @classmethod
     def of(cls, kernel: int | Sequence[int], stride: int | Sequence[int] = 1, padding: Padding = 0,
-           dilation: int | Sequence[int] = 1, ceil_mode: bool = False, input_size: Sequence[int] | None = None) -> Window2d:
+           dilation: int | Sequence[int] = 1, ceil_mode: bool = False, input_size: Sequence[int] | None = None,
+           op: str | None = None) -> Window2d:
         """Build a window from what users write: ints or pairs, and padding as int, pair, four sides, 'valid' or 'same'.
 
         padding: int (all sides), (PH, PW), (top, bottom, left, right), 'valid' (none), or 'same':
             stride 1: d*(k-1) in all, the odd one at the end, so the output has the input's size (torch);
             other strides: as much as makes the output ceil(n/s) (TensorFlow), which needs `input_size`.
-        input_size: (H, W); when given, a window that leaves no output is refused here.
+        input_size: (H, W); when given, a window that leaves no output is refused here. op: the operation to name in errors.
 
         Raises TypeError or ValueError that names the argument and its value.
 
@@ -46,6 +47,14 @@ class Window2d:
         >>> Window2d.of((2, 3), stride=2, padding='same', input_size=(5, 5)).padding
         (0, 1, 1, 1)
         """
+        try:
+            return cls._resolve(kernel, stride, padding, dilation, ceil_mode, input_size)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{op}: {error}" if op else str(error)) from None
+
+    @classmethod
+    def _resolve(cls, kernel: int | Sequence[int], stride: int | Sequence[int], padding: Padding, dilation: int | Sequence[int],
+                 ceil_mode: bool, input_size: Sequence[int] | None) -> Window2d:
         KH, KW = kernel = pair(kernel, "kernel_size", least=1)
         SH, SW = stride = pair(stride, "stride", least=1)
         DH, DW = dilation = pair(dilation, "dilation", least=1)

@@ -76,14 +76,14 @@ class Conv2d(_Conv2d):
         sizes("Conv2d", in_channels=in_channels, out_channels=out_channels, groups=groups)
         divisible("Conv2d", "groups", groups, in_channels=in_channels, out_channels=out_channels)
         one_of("Conv2d", "padding_mode", padding_mode, PADDING_MODES)
-        Window2d.of(kernel_size, stride, padding, dilation, input_size=(1, 1) if padding == "same" else None)     # for its errors
+        Window2d.of(kernel_size, stride, padding, dilation, input_size=(1, 1) if padding == "same" else None, op="Conv2d")   # its errors
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, 0,
                          (out_channels, in_channels // groups), dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         padding = self.padding
         if self.padding_mode != "zeros":
-            window = Window2d.of(self.kernel_size, self.stride, padding, self.dilation, input_size=x.shape[-2:])
+            window = Window2d.of(self.kernel_size, self.stride, padding, self.dilation, input_size=x.shape[-2:], op="Conv2d")
             top, bottom, left, right = window.padding
             x, padding = F.pad(x, (left, right, top, bottom), mode=self.padding_mode), 0
         return F.conv2d(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)

@@ -60,5 +60,5 @@ def conv2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: in
         raise ValueError(f"conv2d: x has {C} channels (shape {x.shape}), w expects {expected} (shape {weight.shape})")
     if bias is not None and bias.shape != (F,):
         raise ValueError(f"conv2d: b has shape {bias.shape}, w has {F} filters (shape {weight.shape}), so b must be ({F},)")
-    window = Window2d.of(weight.shape[2:], stride, padding, dilation, input_size=(H, W))
+    window = Window2d.of(weight.shape[2:], stride, padding, dilation, input_size=(H, W), op="conv2d")
     return unbatch(record(conv2d_forward, conv2d_backward, x, weight, bias, window=window, groups=groups))

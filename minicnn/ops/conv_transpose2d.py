@@ -65,7 +65,7 @@ def conv_transpose2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, 
     if bias is not None and bias.shape != (F,):
         filters = f"{F}" if groups == 1 else f"{FG} * groups {groups} = {F}"
         raise ValueError(f"conv_transpose2d: b has shape {bias.shape}, w has {filters} filters (shape {weight.shape}), so b must be ({F},)")
-    window = Window2d.of(weight.shape[2:], stride, padding, dilation)
+    window = Window2d.of(weight.shape[2:], stride, padding, dilation, op="conv_transpose2d")
     extra = pair(output_padding, "output_padding", least=0)
     output_size = _output_size(x.shape[2:], window, extra)
     # Rows that no input reaches, where output_padding is a stride or more: as if x went on with zeros.

@@ -49,7 +49,7 @@ def unfold(input: Tensor, kernel_size: Sizes, dilation: Sizes = 1, padding: Padd
     """
     floating("unfold", x=input)
     x, unbatch = batched("unfold", input, 3, "(C, H, W)")
-    window = Window2d.of(kernel_size, stride, padding, dilation, input_size=x.shape[2:])
+    window = Window2d.of(kernel_size, stride, padding, dilation, input_size=x.shape[2:], op="unfold")
     return unbatch(record(unfold_forward, unfold_backward, x, window=window))
 
 
@@ -63,7 +63,7 @@ def fold(input: Tensor, output_size: Sizes, kernel_size: Sizes, dilation: Sizes 
     floating("fold", x=input)
     x, unbatch = batched("fold", input, 2, "(C*KH*KW, L)")
     H, W = pair(output_size, "output_size", least=1)
-    window = Window2d.of(kernel_size, stride, padding, dilation, input_size=(H, W))
+    window = Window2d.of(kernel_size, stride, padding, dilation, input_size=(H, W), op="fold")
     (KH, KW), (OH, OW) = window.kernel, window.output_size((H, W))
     if x.shape[1] % (KH * KW):
         raise ValueError(f"fold: x has {x.shape[1]} rows (shape {x.shape}), which must be a multiple of KH*KW = {KH}*{KW} = {KH * KW}")

@@ -195,9 +195,9 @@ ERRORS = {
     "channels": (lambda: nn.Conv2d(0, 4, 3), "Conv2d: in_channels is 0: must be an int of at least 1"),
     "float channels": (lambda: nn.Conv2d(3, 4.0, 3), "Conv2d: out_channels is 4.0: must be an int of at least 1"),
     "groups": (lambda: nn.Conv2d(4, 6, 3, groups=4), "Conv2d: groups = 4 must divide out_channels = 6, but 6 = 1*4 + 2"),
-    "kernel": (lambda: nn.Conv2d(4, 6, 0), "kernel_size is 0: must be at least 1"),
-    "padding": (lambda: nn.Conv2d(4, 6, 3, padding="full"), "padding is 'full'; as text it can only be 'valid' or 'same'"),
-    "three sides": (lambda: nn.Conv2d(4, 6, 3, padding=(1, 2, 3)), "padding is (1, 2, 3): give one int, two (height, width), "
+    "kernel": (lambda: nn.Conv2d(4, 6, 0), "Conv2d: kernel_size is 0: must be at least 1"),
+    "padding": (lambda: nn.Conv2d(4, 6, 3, padding="full"), "Conv2d: padding is 'full'; as text it can only be 'valid' or 'same'"),
+    "three sides": (lambda: nn.Conv2d(4, 6, 3, padding=(1, 2, 3)), "Conv2d: padding is (1, 2, 3): give one int, two (height, width), "
                     "four (top, bottom, left, right), 'valid' or 'same'"),
     "padding mode": (lambda: nn.Conv2d(4, 6, 3, padding_mode="circular"),
                      "Conv2d: padding_mode is 'circular': must be one of 'zeros', 'reflect', 'replicate'"),

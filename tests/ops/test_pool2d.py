@@ -94,12 +94,12 @@ ERRORS: list[tuple[str, tuple[int, ...], dict[str, Any], str]] = [
     ("avg_pool2d", (1, 2, 4, 5), {"kernel_size": 3, "padding": (1, 2)},
      "avg_pool2d: padding 2 is more than half of the kernel's width 3: it may be at most 1"),
     ("max_pool2d", (2, 4, 2), {"kernel_size": 3, "dilation": (1, 2)},
-     "no output: width 2 + padding 0 + 0 = 2 is smaller than the window's extent dilation*(kernel - 1) + 1 = 2*(3 - 1) + 1 = 5; "
-     "use a smaller kernel or dilation, or more padding"),
+     "max_pool2d: no output: width 2 + padding 0 + 0 = 2 is smaller than the window's extent "
+     "dilation*(kernel - 1) + 1 = 2*(3 - 1) + 1 = 5; use a smaller kernel or dilation, or more padding"),
     ("avg_pool2d", (4, 5), {"kernel_size": 3}, "avg_pool2d: x must be (N, C, H, W) or (C, H, W), got 2 axes (shape (4, 5))"),
     ("avg_pool2d", (2, 4, 5), {"kernel_size": 3, "divisor_override": 0},
      "avg_pool2d: divisor_override is 0: must be another number, or None for the size of the window"),
-    ("max_pool2d", (2, 4, 5), {"kernel_size": 2, "stride": 0}, "stride is 0: must be at least 1"),
+    ("max_pool2d", (2, 4, 5), {"kernel_size": 2, "stride": 0}, "max_pool2d: stride is 0: must be at least 1"),
     ("adaptive_avg_pool2d", (2, 4, 5), {"output_size": (0, 2)},
      "adaptive_avg_pool2d: cannot make output_size (0, 2) from shape (1, 2, 4, 5): every size must be at least 1"),
     ("adaptive_max_pool2d", (2, 4, 5), {"output_size": (1, 2, 3)},
@@ -117,3 +117,9 @@ def test_errors(name: str, shape: tuple[int, ...], options: dict[str, Any], mess
 def test_integers_are_refused(name: str) -> None:
     with pytest.raises(TypeError, match=rf"^{name}: x is int64; it needs floating point: convert it with .float\(\)$"):
         getattr(F, name)(Tensor(np.zeros((1, 1, 4, 4), np.int64)), 2)
+
+
+def test_same_padding_with_a_stride_keeps_every_pixel_in_a_window() -> None:
+    """TensorFlow's rule: ceil(n / stride) outputs."""
+    x = Tensor(integers((1, 1, 5, 4), 0))
+    assert_equal(F.max_pool2d(x, 2, stride=2, padding="same"), F.max_pool2d(x, 2, stride=2, ceil_mode=True))

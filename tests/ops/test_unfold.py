@@ -43,7 +43,7 @@ def test_convolution_is_a_product_over_columns(g: Geometry) -> None:
 ERRORS: list[tuple[str, tuple[int, ...], dict[str, Any], str]] = [
     ("unfold", (4, 5), {"kernel_size": 2}, "unfold: x must be (N, C, H, W) or (C, H, W), got 2 axes (shape (4, 5))"),
     ("unfold", (1, 2, 4, 5), {"kernel_size": (5, 2)},
-     "no output: height 4 + padding 0 + 0 = 4 is smaller than the window's extent dilation*(kernel - 1) + 1 = 1*(5 - 1) + 1 = 5; "
+     "unfold: no output: height 4 + padding 0 + 0 = 4 is smaller than the window's extent dilation*(kernel - 1) + 1 = 1*(5 - 1) + 1 = 5; "
      "use a smaller kernel or dilation, or more padding"),
     ("fold", (1, 10, 4), {"output_size": 4, "kernel_size": 3},
      "fold: x has 10 rows (shape (1, 10, 4)), which must be a multiple of KH*KW = 3*3 = 9"),
