@@ -97,7 +97,7 @@ def _print_result(console: Console, experiment: Experiment, result: Result, quie
         for line in metrics.worst(test.confusion, classes):
             console.print(f"confused  {line}")
         if not result.figures:
-            console.print("pictures  not drawn: matplotlib is not installed (pip install 'minicnn[plots]')")
+            console.print("pictures  not drawn: matplotlib is not installed (pip install matplotlib)")
     console.print(f"test accuracy {test.accuracy:.2%} ({test.correct:,} of {test.images:,})")
     console.print(f"saved in {result.folder}")
     if not quiet:
