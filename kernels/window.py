@@ -78,7 +78,8 @@ class Window2d:
     @property
     def extent(self) -> Size:
         """The pixels a window spans, d*(k-1) + 1 on each axis: with dilation more than it reads."""
-        return tuple(d * (k - 1) + 1 for k, d in zip(self.kernel, self.dilation, strict=True))  # type: ignore[return-value]  # a pair stays a pair
+        (KH, KW), (DH, DW) = self.kernel, self.dilation
+        return DH * (KH - 1) + 1, DW * (KW - 1) + 1
 
     def output_size(self, input_size: Sequence[int]) -> Size:
         """(H, W) -> (OH, OW): floor((n + p0 + p1 - d*(k-1) - 1)/s) + 1 on each axis.
