@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from typer.testing import CliRunner, Result
 from minicnn import __version__, kernels, training
 from minicnn.benchmarks import timing
 from minicnn.cli import app
+from minicnn.cli.train import _command
 from minicnn.data import load
 from minicnn.training import load_checkpoint
 from minicnn.training.plots import png
@@ -306,3 +308,12 @@ def test_ctrl_c_saves_the_network_and_exits_with_130(tmp_path: Path) -> None:
     assert re.fullmatch(rf"interrupted in epoch \d+; the network so far is saved in {folder}\n", errors)
     load_checkpoint(folder / "weights.safetensors")
     assert not list(folder.glob(".*"))
+
+
+def test_the_next_command_can_be_typed_as_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After `make train` the program is not on the PATH, so its path is given."""
+    monkeypatch.setattr(sys, "argv", [".venv/bin/minicnn", "train"])
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert _command() == ".venv/bin/minicnn"
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+    assert _command() == "minicnn"

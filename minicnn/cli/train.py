@@ -2,6 +2,9 @@
 from __future__ import annotations
 
 import shlex
+import shutil
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -101,4 +104,10 @@ def _print_result(console: Console, experiment: Experiment, result: Result, quie
     console.print(f"test accuracy {test.accuracy:.2%} ({test.correct:,} of {test.images:,})")
     console.print(f"saved in {result.folder}")
     if not quiet:
-        console.print(f"next: minicnn predict {folder} {folder}/examples/*.png")
+        console.print(f"next: {_command()} predict {folder} {folder}/examples/*.png")
+
+
+def _command() -> str:
+    """How to call this program again: by its name, or by the path it was called by where the name is not on the PATH."""
+    named = shutil.which("minicnn") or Path(sys.argv[0]).stem != "minicnn"
+    return "minicnn" if named else shlex.quote(sys.argv[0])
