@@ -24,7 +24,7 @@ def factors(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
     a_stack, b_stack = ([draw(st.sampled_from([1, n])) for n in stack[draw(st.integers(0, len(stack))):]] for _ in range(2))
     a = draw(st.sampled_from([(K,), (*a_stack, M, K)]))
     b = draw(st.sampled_from([(K,), (*b_stack, K, N)]))
-    return tuple(in_layout(integers(shape, draw(seeds)), draw(layouts)) for shape in (a, b))  # type: ignore[return-value]
+    return tuple(in_layout(integers(shape, draw(seeds)), draw(layouts)) for shape in (a, b))
 
 
 @given(factors())

@@ -92,7 +92,7 @@ def test_a_loss_that_is_no_number_stops_training_before_it_changes_a_weight(bad:
     data[1][0].array[0, 0] = bad
     optimizer, weights = optim.SGD(model.parameters(), lr=0.25), []
     observer = Notes()
-    observer.batch = lambda *_: weights.append(model.weight.array.copy())  # type: ignore[method-assign]
+    observer.batch = lambda *_: weights.append(model.weight.array.copy())
     text = "training diverged: the loss is nan in epoch 1, batch 2, at learning rate 0.25; try a smaller learning rate"
     with says(FloatingPointError, text):
         fit(model, data, data, optimizer, 1, observers=[observer])
