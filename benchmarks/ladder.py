@@ -77,8 +77,8 @@ def measure(layer: Layer, peers: bool = True, seconds: float = 6.0, seed: int = 
         if rung.name != "loops" or layer.macs <= LOOPS_LIMIT:
             contestants[rung.name] = rung.label, partial(rung.load().conv2d, x, w, None, layer.window, 1)
     if backend:
-        conv2d = kernels.get(backend).conv2d
-        contestants[f"{backend} backend"] = (conv2d.__doc__ or "").splitlines()[0], partial(conv2d, x, w, None, layer.window, 1)
+        module = kernels.get(backend)
+        contestants[f"{backend} backend"] = kernels.label(module), partial(module.conv2d, x, w, None, layer.window, 1)
     if peers and importlib.util.find_spec("torch"):
         contestants["torch"] = _torch(x, w)
     results = {name: np.asarray(call()) for name, (_, call) in contestants.items()}

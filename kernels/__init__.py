@@ -39,8 +39,12 @@ class Rung:
 
     @property
     def label(self) -> str:
-        """The first line of the docstring of its conv2d: what tests, benchmarks and README call it."""
-        return (self.load().conv2d.__doc__ or "").splitlines()[0]
+        return label(self.load())
+
+
+def label(module: ModuleType) -> str:
+    """The first line of the docstring of the module's conv2d: what tests, benchmarks and README call it."""
+    return (module.conv2d.__doc__ or "").splitlines()[0]
 
 
 LADDER = (

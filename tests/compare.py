@@ -48,8 +48,14 @@ def assert_bounded(got: Any, expected: Any, magnitude: Any, terms: int, what: st
     return float((error[finite] / bound[finite]).max(initial=0.0))
 
 
-def assert_close64(got: Any, expected: Any, tolerance: float, what: str = "result") -> None:
-    """float64 against float64 after long chains of operations: |got - expected| <= tolerance * max(1, |expected|); NaN must match NaN."""
+# The three float64 tolerances there are, each for one kind of comparison, none for one test.
+TOLERANCE64 = 1e-11      # the same formula computed in another order
+TRAINING64 = 1e-10       # whole networks, forward, backward and ten steps of training
+DIFFERENCE64 = 1e-7      # a gradient against differences of the function, whose own error is of that order
+
+
+def assert_close64(got: Any, expected: Any, what: str = "result", tolerance: float = TOLERANCE64) -> None:
+    """float64 against float64: |got - expected| <= tolerance * max(1, |expected|); NaN must match NaN."""
     got, expected = _array(got), _array(expected)
     if got.shape != expected.shape:
         raise AssertionError(f"{what}: shape {got.shape}, expected {expected.shape}")

@@ -13,7 +13,7 @@ import torch
 import minicnn
 from minicnn import Tensor
 from minicnn.autograd import record
-from tests.against_torch import TOLERANCE64, exact
+from tests.against_torch import exact
 from tests.compare import assert_close64, assert_equal
 from tests.strategies import integers
 
@@ -297,4 +297,4 @@ def test_training_steps_beside_torch() -> None:
     ours = fit(minicnn, Tensor(x), Tensor(w.copy(), requires_grad=True))
     theirs = fit(torch, torch.tensor(x), torch.tensor(w, requires_grad=True))
     for got, expected in zip(ours, theirs, strict=True):
-        assert_close64(got, expected, TOLERANCE64)
+        assert_close64(got, expected)

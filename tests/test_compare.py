@@ -83,12 +83,12 @@ def test_bounded_wants_floating_point() -> None:
 @pytest.mark.parametrize("wrong", ["nan", "inf", "shape", "broadcastable shape", "empty"])
 def test_close64_fails(wrong: str) -> None:
     with pytest.raises(AssertionError):
-        assert_close64(WRONG[wrong].astype(np.float64), X.astype(np.float64), 1e-3)
+        assert_close64(WRONG[wrong].astype(np.float64), X.astype(np.float64), tolerance=1e-3)
 
 
 def test_close64_wants_float64() -> None:
     with pytest.raises(AssertionError, match="expected float64 both"):
-        assert_close64(X, X, 1e-3)
+        assert_close64(X, X, tolerance=1e-3)
 
 
 def test_unchanged_sees_one_bit_and_a_new_nan() -> None:

@@ -11,12 +11,11 @@ import pytest
 import minicnn.nn.functional as F
 from minicnn import Tensor, use_backend
 from minicnn.kernels import available
-from tests.compare import assert_close64
+from tests.compare import DIFFERENCE64, assert_close64
 from tests.strategies import floats
 
 BACKENDS = [name for name, missing in available().items() if not missing]
 STEP = 1e-3            # of a five-point difference: it errs by STEP⁴/30 times the fifth derivative, and by roundings divided by STEP
-TOLERANCE = 1e-7
 
 LABELS = np.array([2, 0, 3, 3])
 BUFFERS = floats((4,), 90, np.float64), np.abs(floats((4,), 91, np.float64)) + 0.5
@@ -74,7 +73,7 @@ def check(function: Callable[..., Any], arrays: list[np.ndarray]) -> None:
             return float(np.vdot(function(*moved).array, c))
 
         numeric = (8 * (along(STEP) - along(-STEP)) - (along(2 * STEP) - along(-2 * STEP))) / (12 * STEP)
-        assert_close64(np.vdot(tensor.grad.array, v), np.float64(numeric), TOLERANCE, f"argument {i}")
+        assert_close64(np.vdot(tensor.grad.array, v), np.float64(numeric), f"argument {i}", DIFFERENCE64)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -16,11 +16,10 @@ from hypothesis import strategies as st
 import minicnn
 from minicnn import Tensor
 from minicnn.autograd import Node
-from tests.compare import assert_close64
+from tests.compare import TRAINING64, assert_close64
 from tests.nn.beside_torch import same_state
 from tests.strategies import floats, in_layout, layouts, seeds
 
-TOLERANCE = 1e-10
 EPS = 0.1                  # of the norms: with 1e-5 a channel without variance would multiply every rounding by 316
 
 Build = Callable[[Any], Any]        # from minicnn or torch to a module
@@ -186,11 +185,11 @@ def test_as_torch(network: Network, backend: str) -> None:
         loss.backward()
     expected = run(theirs, torch, peer, torch.tensor(labels))
     expected.backward()
-    assert_close64(loss, expected, TOLERANCE, "loss")
-    assert_close64(mine.grad, peer.grad, TOLERANCE, "gradient of x")
+    assert_close64(loss, expected, "loss", TRAINING64)
+    assert_close64(mine.grad, peer.grad, "gradient of x", TRAINING64)
     for (name, a), b in zip(ours.named_parameters(), theirs.parameters(), strict=True):
-        assert_close64(a.grad, b.grad, TOLERANCE, f"gradient of {name}")
-    same_state(ours, theirs, TOLERANCE)
+        assert_close64(a.grad, b.grad, f"gradient of {name}", TRAINING64)
+    same_state(ours, theirs, TRAINING64)
 
 
 @given(network=networks(), backend=st.sampled_from(["numpy", "numba"]))

@@ -8,11 +8,9 @@ from torch.nn import functional
 
 import minicnn
 from minicnn import Tensor, models, nn, optim
-from tests.compare import assert_close64
+from tests.compare import TRAINING64, assert_close64
 from tests.nn.beside_torch import same_state
 from tests.strategies import floats
-
-TOLERANCE = 1e-10
 
 
 class TorchLeNet(torch.nn.Module):
@@ -89,8 +87,8 @@ def test_ten_steps(ours: Any, theirs: Any, shape: tuple[int, ...], lr: float, ba
             expected = functional.cross_entropy(peer(torch.tensor(x)), torch.tensor(labels))
             expected.backward()
             torch_optimizer.step()
-            assert_close64(loss, expected, TOLERANCE, f"loss of step {step}")
-    same_state(mine, peer, TOLERANCE)
+            assert_close64(loss, expected, f"loss of step {step}", TRAINING64)
+    same_state(mine, peer, TRAINING64)
     for name, value in peer.state_dict().items():
         assert not torch.equal(value, start[name]), f"{name} has not changed"
 

@@ -22,7 +22,7 @@ shapes = st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(2, 4), st.i
 @pytest.mark.parametrize("batch_statistics", [True, False])
 @given(shape=shapes, seed=seeds, layout=layouts)
 def test_batch_norm_against_torch(k: ModuleType, batch_statistics: bool, shape: tuple[int, ...], seed: int, layout: str) -> None:
-    C, eps = shape[1], 1e-5
+    C, eps = shape[1], 1e-3
     x, dy = (in_layout(floats(shape, seed + i, np.float64), layout) for i in range(2))
     gamma, beta, mean = (floats((C,), seed + i, np.float64) for i in (2, 3, 4))
     var = np.abs(floats((C,), seed + 5, np.float64)) + 0.1
@@ -32,11 +32,11 @@ def test_batch_norm_against_torch(k: ModuleType, batch_statistics: bool, shape: 
     with unchanged(x, dy, gamma, beta):
         if batch_statistics:
             mean, var = k.batch_norm_statistics(x)
-        assert_close64(k.batch_norm(x, gamma, beta, mean, var, eps), y, 1e-11)
+        assert_close64(k.batch_norm(x, gamma, beta, mean, var, eps), y)
         dx, dgamma, dbeta = k.batch_norm_grad(dy, x, gamma, mean, var, eps, batch_statistics)
-    assert_close64(dx, tx.grad, 1e-9)
-    assert_close64(dgamma, tgamma.grad, 1e-10)
-    assert_close64(dbeta, tbeta.grad, 1e-11)
+    assert_close64(dx, tx.grad)
+    assert_close64(dgamma, tgamma.grad)
+    assert_close64(dbeta, tbeta.grad)
 
 
 @every_backend
@@ -69,8 +69,8 @@ def test_softmax_cross_entropy_against_torch(k: ModuleType, N: int, K: int, seed
     expected.backward(torch.tensor(dlosses))
     with unchanged(x, dlosses, labels):
         losses, probabilities = k.softmax_cross_entropy(x, labels)
-        assert_close64(losses, expected, 1e-12)
-        assert_close64(k.softmax_cross_entropy_grad(dlosses, probabilities, labels), tx.grad, 1e-12)
+        assert_close64(losses, expected)
+        assert_close64(k.softmax_cross_entropy_grad(dlosses, probabilities, labels), tx.grad)
     losses32, probabilities32 = k.softmax_cross_entropy(x.astype(np.float32), labels)
     assert losses32.dtype == probabilities32.dtype == k.softmax_cross_entropy_grad(losses32, probabilities32, labels).dtype == np.float32
 
@@ -99,7 +99,7 @@ def test_sgd_step_against_torch(k: ModuleType, options: dict[str, Any]) -> None:
         with unchanged(g):
             k.sgd_step(p, g, velocity, 0.1, options["momentum"], options["dampening"] if i else 0, options["weight_decay"],
                        options["nesterov"])
-    assert_close64(p, expected, 1e-13)
+    assert_close64(p, expected)
 
 
 @every_backend
@@ -112,7 +112,7 @@ def test_adam_step_against_torch(k: ModuleType, options: dict[str, Any], peer: t
     for step, g in enumerate(gradients, 1):
         with unchanged(g):
             k.adam_step(p, g, m, v, step, 0.1, *options["betas"], options["eps"], options["weight_decay"], decoupled)
-    assert_close64(p, expected, 1e-13)
+    assert_close64(p, expected)
 
 
 @every_backend

@@ -7,8 +7,7 @@ import numpy as np
 import torch
 
 from minicnn import Tensor, nn
-from tests.against_torch import TOLERANCE64
-from tests.compare import assert_close64, assert_equal
+from tests.compare import TOLERANCE64, assert_close64, assert_equal
 from tests.strategies import floats
 
 
@@ -34,22 +33,22 @@ def compare(ours: nn.Module, theirs: torch.nn.Module, *arrays: np.ndarray) -> No
     if isinstance(expected, tuple):                            # (maxima, indices)
         assert_equal(y[1], expected[1], "indices")
         y, expected = y[0], expected[0]
-    assert_close64(y, expected, TOLERANCE64, "forward")
+    assert_close64(y, expected, "forward")
     dy = floats(tuple(expected.shape), 7, np.float64)
     y.backward(Tensor(dy))
     expected.backward(torch.tensor(dy))
     for i, (a, b) in enumerate(zip(mine, peer, strict=True)):
         if b.requires_grad:
-            assert_close64(a.grad, b.grad, TOLERANCE64, f"gradient of input {i}")
+            assert_close64(a.grad, b.grad, f"gradient of input {i}")
     for (name, a), (_, b) in zip(ours.named_parameters(), theirs.named_parameters(), strict=True):
-        assert_close64(a.grad, b.grad, TOLERANCE64, f"gradient of {name}")
-    same_state(ours, theirs, TOLERANCE64)
+        assert_close64(a.grad, b.grad, f"gradient of {name}")
+    same_state(ours, theirs)
 
 
-def same_state(ours: nn.Module, theirs: torch.nn.Module, tolerance: float) -> None:
+def same_state(ours: nn.Module, theirs: torch.nn.Module, tolerance: float = TOLERANCE64) -> None:
     """Every parameter and buffer, in order, is as close as `tolerance`; integers are equal."""
     for (name, got), expected in zip(ours.state_dict().items(), theirs.state_dict().values(), strict=True):
         if expected.is_floating_point():
-            assert_close64(got, expected, tolerance, name)
+            assert_close64(got, expected, name, tolerance)
         else:
             assert_equal(got, expected, name)

@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 
 from minicnn import kernels
-from tests.compare import assert_close64
+from tests.compare import DIFFERENCE64, assert_close64
 from tests.strategies import Geometry, floats
 
 each_backend = pytest.mark.parametrize("backend", [name for name, missing in kernels.available().items() if not missing])
 
 STEP = 1e-5           # central differences err by STEP² times the third derivative, and by rounding / STEP: both near 1e-10
-TOLERANCE = 1e-7
 
 
 def conv_arguments(g: Geometry) -> dict[str, Any]:
@@ -46,4 +45,4 @@ def gradient_check(forward: Callable[..., tuple[Any, Any]], backward: Callable[.
         v = floats(array.shape, 2 + i, np.float64)
         moved = [[*arrays[:i], array + sign * STEP * v, *arrays[i + 1:]] for sign in (1, -1)]
         slope = (objective(moved[0]) - objective(moved[1])) / (2 * STEP)
-        assert_close64(np.sum(gradient * v), slope, TOLERANCE, f"slope along input {i}")
+        assert_close64(np.sum(gradient * v), slope, f"slope along input {i}", DIFFERENCE64)

@@ -9,10 +9,10 @@ from hypothesis import given
 
 import minicnn
 from minicnn import Tensor
-from tests.compare import assert_close64
+from tests.compare import DIFFERENCE64, assert_close64
 from tests.strategies import floats, seeds
 
-STEP, TOLERANCE = 1e-5, 1e-7                                   # the error of the difference is about step² + rounding / step
+STEP = 1e-5                                   # the error of the difference is about step² + rounding / step
 
 SMOOTH: dict[str, Any] = {
     "add": lambda a, b: a + b, "sub": lambda a, b: a - b, "mul": lambda a, b: a * b, "div": lambda a, b: a / (b * b + 1),
@@ -44,4 +44,4 @@ def test_directional(name: str, seed: int) -> None:
     def f(h: float) -> Any:
         return (SMOOTH[name](Tensor(a + h * va), Tensor(b + h * vb)).array * dy).sum()
     scale = np.abs(ta.grad.array).sum() + 1
-    assert_close64(slope / scale, (f(STEP) - f(-STEP)) / (2 * STEP) / scale, TOLERANCE)
+    assert_close64(slope / scale, (f(STEP) - f(-STEP)) / (2 * STEP) / scale, tolerance=DIFFERENCE64)

@@ -9,11 +9,9 @@ import torch
 
 from minicnn import Tensor, nn, optim
 from minicnn.training import Epoch, Observer, evaluate, fit
-from tests.compare import assert_close64, assert_equal
+from tests.compare import TOLERANCE64, assert_close64, assert_equal
 from tests.data.errors import says
 from tests.strategies import floats
-
-TOLERANCE = 1e-12
 
 
 def batches(count: int = 3, N: int = 4) -> list[tuple[Tensor, Tensor]]:
@@ -60,10 +58,10 @@ def test_fit_follows_the_same_loop_in_torch() -> None:
             total, right = total + loss.item() * 4, right + int((logits.argmax(1) == labels).sum())
         losses = [torch.nn.functional.cross_entropy(peer(torch.tensor(x.array)), torch.tensor(y.array)).item() for x, y in batches(2)]
         got = history[epoch]
-        assert_close64(np.float64([got.loss, got.test.loss]), np.float64([total / 12, np.mean(losses)]), TOLERANCE)
+        assert_close64(np.float64([got.loss, got.test.loss]), np.float64([total / 12, np.mean(losses)]))
         assert (got.number, got.accuracy) == (epoch + 1, right / 12)
-        assert got.lr == pytest.approx(0.5 * 0.9 ** (3 * epoch), rel=TOLERANCE)
-    assert_close64(model.weight.detach(), peer.weight.detach(), TOLERANCE)
+        assert got.lr == pytest.approx(0.5 * 0.9 ** (3 * epoch), rel=TOLERANCE64)
+    assert_close64(model.weight.detach(), peer.weight.detach())
     assert notes.epochs == history
     assert [(epoch, images) for epoch, images, *_ in notes.batches] == [(1, 4), (1, 8), (1, 12), (2, 4), (2, 8), (2, 12)]
     assert notes.batches[-1][2:] == (history[-1].loss, history[-1].accuracy)
