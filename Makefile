@@ -1,16 +1,26 @@
 # make train: a virtual environment, minicnn in it, and a small CNN trained on the embedded digits.
 # make test:  the test extra, and all tests.      make lint: ruff and mypy.
+# make bench: the peers (torch, JAX, ONNX Runtime), every benchmark (an hour or so), and README's tables and plots from it.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: train test lint clean
+.PHONY: train test lint bench smoke clean
 
 train: $(VENV)/installed
 	$(BIN)/minicnn train
 
 test: $(VENV)/installed-test
 	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)    # a process a core, a thread a process
+
+bench: $(VENV)/installed-peers
+	$(BIN)/minicnn bench all benchmarks/results
+	$(BIN)/minicnn bench report
+
+# A small case of every benchmark, with every peer: everything runs, nothing is measured. README's tables must fit the committed results.
+smoke: $(VENV)/installed-test
+	$(BIN)/minicnn bench all build/smoke --quick
+	$(BIN)/minicnn bench report --check
 
 # kernels/ is imported as minicnn.kernels: mypy, which reads files, is shown the tree as it is installed.
 lint: $(VENV)/installed-lint
@@ -27,7 +37,11 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/installed: $(VENV)/bin/python pyproject.toml
-	$(BIN)/python -m pip install -q -e '.[plots]'
+	$(BIN)/python -m pip install -q -e '.[bench]'
+	touch $@
+
+$(VENV)/installed-peers: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install -q -e '.[peers]'
 	touch $@
 
 $(VENV)/installed-test: $(VENV)/bin/python pyproject.toml

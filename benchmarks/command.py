@@ -1,12 +1,31 @@
-"""`minicnn bench`: the benchmarks on the command line."""
+"""`minicnn bench`: the benchmarks on the command line. Every result is checked before it is timed."""
 from __future__ import annotations
 
-import re
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    pass
+
 app = typer.Typer()
+
+Problems = Annotated[list[str] | None, typer.Argument(metavar="[PROBLEM]...", help="Problem strings; the whole suite without.",
+                                                      show_default=False)]
+Match = Annotated[str | None, typer.Option(help="Only the suite's problems whose group or string holds this text.", show_default="all")]
+Directions = Annotated[str | None, typer.Option(metavar="NAMES", help="Only these, separated by commas.", show_default="all")]
+Contestants = Annotated[str | None, typer.Option(metavar="NAMES", show_default="all that are installed",
+                                                 help="Names or beginnings of names, separated by commas: minicnn, torch, jax, onnx, ...")]
+Backend = Annotated[str | None, typer.Option(help="Of minicnn's backends only this one: numba or numpy.", show_default="all")]
+Peers = Annotated[bool, typer.Option("--peers/--no-peers", help="Measure torch, JAX and ONNX Runtime too, where they are installed.")]
+Threads = Annotated[int | None, typer.Option(help="For every contestant alike.", show_default="physical cores")]
+Rounds = Annotated[int, typer.Option(help="Turns of each contestant.")]
+Seconds = Annotated[float, typer.Option(help="Measured calls in a turn, in seconds.")]
+Subnormal = Annotated[bool, typer.Option("--subnormal", help="Measure on subnormal inputs too, and report the slowdown.")]
+Seed = Annotated[int, typer.Option(help="Decides the numbers in the inputs.")]
+Json = Annotated[str | None, typer.Option(metavar="FILE", help="Save everything that was measured.", show_default="not saved")]
+Markdown = Annotated[bool, typer.Option("--markdown", help="Print the summary as Markdown.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -16,56 +35,159 @@ def bench(context: typer.Context) -> None:
         typer.echo(context.get_help())
 
 
-@app.command(short_help="Time one convolution, computed every way.")
-def ladder(
-    input: Annotated[str, typer.Option(help="The images, N x C x H x W.", metavar="NxCxHxW")] = "1x16x14x14",
-    filters: Annotated[int, typer.Option(help="How many filters: the output's channels.")] = 16,
-    kernel: Annotated[int, typer.Option(help="The filters' height and width.")] = 3,
-    seconds: Annotated[float, typer.Option(help="How long to measure, at least.")] = 6.0,
-    peers: Annotated[bool, typer.Option("--peers/--no-peers", help="Measure torch too, where it is installed.")] = True,
-    backend: Annotated[str | None, typer.Option(help="Measure this backend's way too: numba or numpy.", show_default="none")] = None,
-    seed: Annotated[int, typer.Option(help="Decides the numbers in the images and filters.")] = 0,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")] = False,
-) -> None:
-    """Time one convolution, computed every way: from nested loops upwards, on the same layer.
+def _suite_command(kind: str, short: str, text: str, example: str) -> None:
+    """Add the command of one kind of benchmark."""
+    def command(
+        problems: Problems = None, match: Match = None, directions: Directions = None, contestants: Contestants = None,
+        backend: Backend = None, peers: Peers = True, threads: Threads = None, rounds: Rounds = 7, seconds: Seconds = 0.04,
+        subnormal: Subnormal = False, seed: Seed = 0, json: Json = None, markdown: Markdown = False,
+    ) -> None:
+        from minicnn.benchmarks import run
 
-    The inputs are integers, so all results must be equal to the last bit, or nothing is timed. The contestants take turns; times
-    are medians. Nested loops are left out of layers that would take them more than a second or so.
+        chosen = run.problems(kind, problems or [], match)
+        ways = run.directions(kind, directions)
+        settings = run.settings(threads, rounds, seconds, seed, subnormal)
+        present, absent = run.contestants(contestants, backend, peers)
+        with run.Session(json, markdown) as session:
+            session.collect(kind, chosen, ways, present, absent, settings)
+
+    command.__doc__ = text + f"""
+
+    Contestants take turns, each in a process of its own with the same number of threads; a time is printed only for results that were
+    checked. Verdicts are against torch's fastest setting in the same run.
+
+    \b
+    Examples:
+      minicnn bench {kind}
+      minicnn bench {kind} {example}
+      minicnn bench {kind} --backend numpy --no-peers --json {kind}.json
+    """
+    app.command(kind, short_help=short)(command)
+
+
+_suite_command("conv", "Convolution: forward and both gradients.",
+               "Time convolutions: forward, gradient of the input, gradient of the weights.", "mb64ic32ih28oc32oh28kh3ph1")
+_suite_command("pool", "Max and average pooling.", "Time pooling, forward and backward.", "max:mb64ic32ih28oh14kh2sh2")
+_suite_command("batch-norm", "Batch normalisation in training.", "Time batch normalisation, forward and backward.", "mb64ic32ih28")
+_suite_command("linear", "Fully connected layers.", "Time fully connected layers, forward and both gradients.", "mb64ic400oc120")
+_suite_command("cross-entropy", "Softmax and cross-entropy.", "Time softmax and cross-entropy, forward and backward.", "mb64ic10")
+_suite_command("train", "One whole optimiser step of a network.",
+               "Time one optimiser step: zero_grad, forward, loss, backward, step.", "lenet:mb64")
+_suite_command("infer", "One forward pass of a network.", "Time one forward pass without gradients.", "lenet:mb64")
+
+
+@app.command(short_help="One convolution, computed every way.")
+def ladder(
+    problem: Annotated[str, typer.Argument(metavar="[PROBLEM]", help="A problem string.")] = "mb1ic16ih14oc16oh14kh3ph1",
+    backend: Annotated[str | None, typer.Option(help="Measure this backend too: numba or numpy.", show_default="none")] = None,
+    peers: Peers = True, threads: Threads = None, rounds: Rounds = 7, seconds: Seconds = 0.04, seed: Seed = 0, json: Json = None,
+    markdown: Markdown = False,
+) -> None:
+    """Time one convolution, computed every way: from nested loops upwards, beside what each way should cost.
+
+    The prediction is in multiply-adds, bytes moved and bytes of temporary arrays. Nested loops are left out of layers that would take
+    them more than a second or so.
 
     \b
     Examples:
       minicnn bench ladder
-      minicnn bench ladder --input 64x32x28x28 --filters 32 --backend numba
+      minicnn bench ladder mb64ic32ih28oc32oh28kh3ph1 --backend numpy
     """
-    from minicnn.benchmarks.ladder import Layer, measure, table
+    from minicnn.benchmarks import run
+    from minicnn.benchmarks.ladder import collect_ladder
 
-    match = re.fullmatch(r"(\d+)x(\d+)x(\d+)x(\d+)", input)
-    if not match or "0" in match.groups():
-        raise ValueError(f"input is {input!r}, expected four sizes of at least 1, NxCxHxW, such as 1x16x14x14")
-    for name, value, least in (("filters", filters, 1), ("kernel", kernel, 1), ("seconds", seconds, 0), ("seed", seed, 0)):
-        if not value >= least:
-            raise ValueError(f"{name} is {value}, expected at least {least}")
-    N, C, H, W = (int(n) for n in match.groups())
-    layer = Layer(N, C, H, W, filters, kernel)
-    title, head, rows = table(layer, measure(layer, peers, seconds, seed, backend))
-    if markdown:
-        lines = [title, "", *(f"| {' | '.join(cells)} |" for cells in (head, ["---", "---", *["---:"] * (len(head) - 2)], *rows))]
-        typer.echo("\n".join(lines))
-    else:
-        _print(title, head, rows)
+    settings = run.settings(threads, rounds, seconds, seed)
+    chosen = run.problems("conv", [problem], None)[0][1]
+    with run.Session(json, markdown) as session:
+        session.results = collect_ladder(chosen, backend, peers, settings, session.progress, session.keep)
 
 
-def _print(title: str, head: list[str], rows: list[list[str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
+@app.command(short_help="Seconds of training to a test accuracy.")
+def accuracy(
+    datasets: Annotated[list[str] | None, typer.Argument(metavar="[DATASET]...", show_default="digits, and fashion-mnist if it is here",
+                                                         help="digits or fashion-mnist.")] = None,
+    contestants: Contestants = None, backend: Backend = None, peers: Peers = True, threads: Threads = None,
+    rounds: Annotated[int, typer.Option(help="Trainings of each contestant, each with another order of the batches.")] = 3,
+    seed: Annotated[int, typer.Option(help="The order of the batches in the first training.")] = 0,
+    json: Json = None, markdown: Markdown = False,
+) -> None:
+    """Train to a target test accuracy: the same network, initial weights, batches and learning rates for each contestant.
 
-    shown = Table(*head, box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in shown.columns[2:]:
-        column.justify = "right"
-    for row in rows:
-        shown.add_row(*row)
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        console.width = 10_000                                 # a file has no edge to wrap at
-    console.print(f"{title}\n")
-    console.print(shown)
+    Contestants train an epoch by turns; the clock stops while they are tested. Who has reached the target is done.
+
+    \b
+    Examples:
+      minicnn bench accuracy digits
+      minicnn bench accuracy fashion-mnist --contestants minicnn,torch --rounds 1
+    """
+    from minicnn.benchmarks import run
+    from minicnn.benchmarks.accuracy import collect_accuracy
+
+    settings = run.settings(threads, rounds, 1, seed)
+    chosen = run.datasets(datasets or [])
+    present, absent = run.contestants(contestants, backend, peers, trains=True)
+    with run.Session(json, markdown) as session:
+        session.results = collect_accuracy(chosen, present, absent, settings, session.progress, session.keep)
+
+
+@app.command("all", short_help="Every benchmark, each into a file.")
+def everything(
+    out: Annotated[str, typer.Argument(metavar="DIR", help="Where the JSON files go.")] = "benchmarks/results",
+    quick: Annotated[bool, typer.Option("--quick", help="A small case of each kind: does everything run?")] = False,
+    contestants: Contestants = None, backend: Backend = None, peers: Peers = True, threads: Threads = None, seed: Seed = 0,
+) -> None:
+    """Run every benchmark and save one JSON file of each: what `minicnn bench report` makes tables and plots from.
+
+    \b
+    Examples:
+      minicnn bench all results
+      minicnn bench all results --quick
+    """
+    from minicnn.benchmarks import run
+
+    run.everything(Path(out), quick, contestants, backend, peers, threads, seed)
+
+
+@app.command(short_help="README's tables and plots from results.")
+def report(
+    readme: Annotated[str, typer.Option(metavar="FILE", help="The file with <!-- bench:... --> markers.")] = "README.md",
+    results: Annotated[str, typer.Option(metavar="DIR", help="Where the JSON files are.")] = "benchmarks/results",
+    plots: Annotated[str, typer.Option(metavar="DIR", help="Where the plots go.")] = "docs/bench",
+    check: Annotated[bool, typer.Option("--check", help="Change nothing; exit with 1 if something is stale.")] = False,
+) -> None:
+    """Write tables and plots from saved results: the text between <!-- bench:NAME --> and <!-- /bench:NAME --> of README.
+
+    \b
+    Example:
+      minicnn bench report --check
+    """
+    from minicnn.benchmarks.reporting.report import update
+
+    changed = update(Path(readme), Path(results), Path(plots), check)
+    for what in changed:
+        typer.echo(f"{'stale' if check else 'written'}: {what}")
+    if not changed:
+        typer.echo("everything is up to date")
+    elif check:
+        raise typer.Exit(1)
+
+
+@app.command(short_help="What got faster or slower between two results.")
+def compare(
+    before: Annotated[str, typer.Argument(metavar="BEFORE.json", help="Results that --json saved.", show_default=False)],
+    after: Annotated[str, typer.Argument(metavar="AFTER.json", help="Results of the same benchmark.", show_default=False)],
+) -> None:
+    """Say what got faster or slower beyond the noise. minicnn's speed is compared relative to torch's in the same run, where both have it.
+
+    \b
+    Example:
+      minicnn bench compare before.json after.json
+    """
+    from minicnn.benchmarks import run
+    from minicnn.benchmarks.reporting import comparison
+    from minicnn.benchmarks.results import Results
+
+    a, b = Results.load(before), Results.load(after)
+    comparison.show(a, b, run.console())
+
+

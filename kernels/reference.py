@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from minicnn.kernels.cost import Cost
 from minicnn.kernels.window import Size, Window2d
 
 Array = np.ndarray
@@ -32,6 +33,13 @@ def conv2d(x: Array, w: Array, b: Array | None, window: Window2d, groups: int = 
                 total += float(x[n, first + c, h, ww]) * float(w[f, c, kh, kw])
         y[n, f, oh, ow] = total
     return y.astype(x.dtype)
+
+
+def conv2d_cost(x_shape: tuple[int, ...], w_shape: tuple[int, ...], window: Window2d, groups: int = 1, itemsize: int = 4) -> Cost:
+    """Every product reads its x and its w anew; every y is written in float64, read, and written once more, rounded."""
+    outputs = x_shape[0] * w_shape[0] * math.prod(window.output_size(x_shape[2:]))
+    macs = outputs * math.prod(w_shape[1:])
+    return Cost(macs, 2 * macs * itemsize + outputs * (8 + 8 + itemsize), workspace=8 * outputs)
 
 
 def conv2d_grad_input(dy: Array, w: Array, input_shape: tuple[int, ...], window: Window2d, groups: int = 1) -> Array:

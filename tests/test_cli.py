@@ -16,7 +16,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from minicnn import __version__, kernels, training
-from minicnn.benchmarks import timing
+from minicnn.benchmarks.suites import SUITES
 from minicnn.cli import app
 from minicnn.cli.train import _command
 from minicnn.data import load
@@ -179,13 +179,16 @@ def test_lists() -> None:
     assert ok("--version") == f"minicnn {__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["train", "predict", "backends", "models", "datasets", "bench ladder"])
+BENCHMARKS = [f"bench {kind}" for kind in (*SUITES, "ladder", "accuracy", "all")]
+
+
+@pytest.mark.parametrize("command", ["train", "predict", "backends", "models", "datasets", *BENCHMARKS, "bench report", "bench compare"])
 def test_help_has_an_example(command: str) -> None:
     *groups, name = command.split()
     assert ok(*groups, name, "-h") == ok(*groups, name, "--help")
     text = ok(*groups, name, "--help")
     assert re.search(rf"Examples?:\n +.*minicnn (train|predict|{command}) ?", text)
-    for computes in {"train", "predict", "bench ladder"} & {command}:
+    for computes in {"train", "predict", *BENCHMARKS} & {command}:
         assert "--seed" in text, computes
         assert "--backend" in text, computes
     assert ok(*groups) == ok(*groups, "--help")
@@ -200,19 +203,6 @@ def test_a_default_backend_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) 
     assert len(listed.stdout.splitlines()) == len(kernels.available()) + 1
     assert (minicnn("train").exit_code, minicnn("train").stderr) == (1, sentence)
     assert "unknown backend 'numpie'" in minicnn("train", "--backend", "numpie").stderr
-
-
-def test_bench_ladder(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timing, "PAUSE", 0.001)
-    options = ["--input", "1x2x4x5", "--filters", "3", "--seconds", "0", "--no-peers", "--backend", "numpy", "--seed", "7"]
-    title, _, head, *rows = ok("bench", "ladder", *options).splitlines()
-    assert title.startswith("Convolution, batch 1, 2 -> 3 channels, 4x5, 3x3: 1,080 multiply-adds")
-    assert head.split()[0] == "rung"
-    assert [row.split("  ")[0] for row in rows] == [*(rung.name for rung in kernels.LADDER), "numpy backend"]
-    markdown = ok("bench", "ladder", *options, "--markdown").splitlines()
-    assert markdown[:2] == [title, ""]
-    assert len(markdown) == 2 + 2 + len(rows)
-    assert all(line.startswith("| ") and line.endswith(" |") for line in markdown[2:])
 
 
 BACKENDS = ", ".join(kernels.available())
@@ -234,11 +224,24 @@ DATASETS = "digits, mnist, fashion-mnist, cifar-10; or the path of a folder with
                                "(its five max pools divide it by 32)"),
     ("train --dataset=", 1, f"error: unknown dataset ''; there are: {DATASETS}"),
     ("train --dataset mnist --data {tmp}/file", 1, "error: {tmp}/file is a file: name the folder that holds the datasets"),
-    ("bench ladder --input 1x1", 1, "error: input is '1x1', expected four sizes of at least 1, NxCxHxW, such as 1x16x14x14"),
-    ("bench ladder --filters 0", 1, "error: filters is 0, expected at least 1"),
+    ("bench conv mb64", 1, "error: problem 'mb64': ic ih oc kh are missing; needed: mb ic ih oc kh"),
+    ("bench conv --match alexnet", 1, "error: no problem of the suite conv-1 matches 'alexnet'; its groups: LeNet, TinyVGG, ..."),
+    ("bench conv --directions back", 1, "error: unknown direction 'back'; there are: forward, grad_input, grad_weight"),
+    ("bench conv --contestants mxnet", 1, "error: no contestant's name begins with 'mxnet'; there are: minicnn numba, ..."),
+    ("bench conv --backend numpi", 1, "error: unknown backend 'numpi'; available: ..."),
+    ("bench conv --backend cuda", 1, "error: backend 'cuda' is not available; available: ..."),
+    ("bench conv --threads 0", 1, "error: threads is 0, but it must be at least 1"),
+    ("bench conv --threads 9999", 1, "error: threads is 9999, but this process may use ..."),
+    ("bench conv --rounds 0", 1, "error: rounds is 0, expected at least 1"),
+    ("bench conv --json {tmp}/none/x.json", 1, "error: cannot save {tmp}/none/x.json: there is no folder {tmp}/none"),
+    ("bench ladder 1x16x14x14", 1, "error: problem '1x16x14x14': expected letters and digits by turns, such as mb64ic32ih28oc32oh28kh3ph1"),
     ("bench ladder --seconds nan", 1, "error: seconds is nan, expected at least 0"),
     ("bench ladder --seed -1", 1, "error: seed is -1, expected at least 0"),
     ("bench ladder --backend numpi", 1, "error: unknown backend 'numpi'; available: ..."),
+    ("bench accuracy imagenet", 1, "error: unknown dataset 'imagenet'; there are: digits, fashion-mnist"),
+    ("bench compare {tmp}/file {tmp}/file", 1, "error: {tmp}/file: not a JSON file (..."),
+    ("bench compare {tmp}/none.json {tmp}/file", 1, "error: {tmp}/none.json: No such file or directory"),
+    ("bench report --readme {tmp}/file", 1, "error: {tmp}/file: no markers, ..."),
     ("train --dataset {tmp}/empty", 1,
      "error: ImageFolder: {tmp}/empty has no sub-folders; put each class's images in a folder with the class's name"),
     ("train --out {tmp}/file", 1, "error: cannot save runs in {tmp}/file: it is a file, not a folder"),

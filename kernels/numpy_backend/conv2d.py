@@ -7,11 +7,13 @@ Shapes: x (N, C, H, W), w (F, C/G, KH, KW), y (N, F, OH, OW); CKK = C/G*KH*KW, P
 """
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
+from minicnn.kernels.cost import Cost
 from minicnn.kernels.numpy_backend.im2col import col2im, im2col
 from minicnn.kernels.window import Window2d
 
@@ -35,6 +37,22 @@ def conv2d(x: Any, w: Any, b: Any, window: Window2d, groups: int = 1) -> Any:
     if b is not None:
         y += b[:, None, None]
     return y
+
+
+def conv2d_cost(x_shape: tuple[int, ...], w_shape: tuple[int, ...], window: Window2d, groups: int = 1, itemsize: int = 4) -> Cost:
+    """x is read KH*KW times to write the columns once; the product reads them and writes y.
+
+    Workspace: a block of padded images and two of columns, since the next block's are made before the last one's are let go (letting
+    go of them first saves that memory, but was 20 % slower: the system takes it back and hands it out anew, page by page).
+    """
+    (N, C), (F, CG, KH, KW) = x_shape[:2], w_shape
+    P, image, padded = math.prod(window.output_size(x_shape[2:])), math.prod(x_shape[2:]), math.prod(window.padded_size(x_shape[2:]))
+    cols, pads = C * KH * KW * P, C * padded if padded != image else 0                       # of one image
+    moved = N * (3 * cols + F * P + (C * image + pads if pads else 0))
+    first, *rest = (min(block.stop, N) - block.start for block in _blocks(x_shape, window, itemsize))
+    second = rest[0] if rest else 0
+    workspace = max(first * (cols + pads), first * cols + second * (cols + pads))
+    return Cost(N * F * P * CG * KH * KW, moved * itemsize, workspace * itemsize)
 
 
 def conv2d_grad_weight(dy: Any, x: Any, weight_shape: tuple[int, ...], window: Window2d, groups: int = 1) -> Any:

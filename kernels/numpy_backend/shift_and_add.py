@@ -4,10 +4,12 @@ Shapes: x (N, C, H, W), w (F, C/G, KH, KW), y (N, F, OH, OW).
 """
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
+from minicnn.kernels.cost import Cost
 from minicnn.kernels.window import Window2d
 
 
@@ -28,6 +30,20 @@ def conv2d(x: Any, w: Any, b: Any, window: Window2d, groups: int = 1) -> Any:
             y += w[:, :, kh, kw].reshape(groups, F // groups, -1) @ seen
     y = y.reshape(N, F, OH, OW)
     return y if b is None else y + b[:, None, None]
+
+
+def conv2d_cost(x_shape: tuple[int, ...], w_shape: tuple[int, ...], window: Window2d, groups: int = 1, itemsize: int = 4) -> Cost:
+    """Per kernel offset: what x shows there is copied and read, the product is written and read, and y is read and written.
+
+    Not copied when its rows follow each other in memory at one distance: then the reshape is free.
+    """
+    (N, C), (F, CG, KH, KW) = x_shape[:2], w_shape
+    (OH, OW), (HP, WP), (SH, SW) = window.output_size(x_shape[2:]), window.padded_size(x_shape[2:]), window.stride
+    image, seen, y = N * C * math.prod(x_shape[2:]), N * C * OH * OW, N * F * OH * OW
+    padded = N * C * HP * WP if tuple(x_shape[2:]) != (HP, WP) else 0
+    copied = seen if OH > 1 and OW > 1 and SH * WP != SW * OW else 0
+    moved = KH * KW * (seen + 2 * copied + 4 * y) + y + (image + padded if padded else 0)     # + y: filled with zeros first
+    return Cost(y * CG * KH * KW, moved * itemsize, (padded + copied + y) * itemsize)
 
 
 def conv2d_grad_weight(dy: Any, x: Any, weight_shape: tuple[int, ...], window: Window2d, groups: int = 1) -> Any:

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from minicnn import models
+from minicnn.files import write_whole
 from minicnn.nn import Module
-from minicnn.training.files import write_whole
 
 KEY, VERSION = "minicnn", 1
 

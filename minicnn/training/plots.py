@@ -13,9 +13,9 @@ import numpy as np
 from minicnn.autograd import no_grad
 from minicnn.data import ArrayDataset
 from minicnn.data.augment import Transform
+from minicnn.files import write_whole
 from minicnn.nn import Module
 from minicnn.tensor import Tensor
-from minicnn.training.files import write_whole
 from minicnn.training.loop import Epoch
 from minicnn.training.metrics import short
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.files import write_whole
 from minicnn.nn import Module
 from minicnn.training import checkpoint
 from minicnn.training.checkpoint import Description
-from minicnn.training.files import write_whole
 from minicnn.training.loop import Epoch, Observer
 
 WEIGHTS = "weights.safetensors"

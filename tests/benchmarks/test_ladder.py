@@ -1,85 +1,85 @@
-"""The ladder's benchmark: its counts against the reference's own loop, its refusal to time a wrong result, and fair turns."""
-import subprocess
-import sys
+"""The ladder: predictions held to what really happens, and every rung of the registry measured."""
+import tracemalloc
 
 import numpy as np
 import pytest
 
 from minicnn import kernels
-from minicnn.benchmarks import ladder, timing
+from minicnn.benchmarks.ladder import LARGE, SMALL, collect_ladder, entrants
+from minicnn.benchmarks.problems import Conv
+from minicnn.benchmarks.race import Settings
 from minicnn.kernels import reference
 
-SMALL = ladder.Layer(N=1, C=2, H=4, W=5, F=3, K=3)
+SHAPES = ["mb4ic8ih20iw22oc12kh3ph1", "mb40ic32ih28oc32kh3ph1", "g2mb8ic8ih20iw22oc12kh3sh2ph1", "mb8ic8ih20iw22oc12kh3", "mb3ic5ih9oc7kh1",
+          "mb30ic64ih28oc8kh3kw2pw1ph0sw2"]
 
 
-def test_every_rung_is_measured_under_its_label() -> None:
-    rows = {row.name: row for row in ladder.measure(SMALL, peers=False, seconds=0.01)}
-    assert {name: row.label for name, row in rows.items()} == {rung.name: rung.label for rung in kernels.LADDER}
-    assert all(row.seconds > 0 for row in rows.values())
+@pytest.mark.parametrize("rung", kernels.LADDER[1:], ids=lambda rung: rung.name)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_workspace_is_what_numpy_allocates(rung: kernels.Rung, shape: str) -> None:
+    """Predicted to the byte but for the arrays' own headers, a few KiB."""
+    problem, module = Conv.parse(shape), rung.load()
+    x, w = (problem.arrays(0)[name] for name in ("x", "w"))
+    module.conv2d(x, w, None, problem.window, problem.groups)
+    tracemalloc.start()
+    y = module.conv2d(x, w, None, problem.window, problem.groups)
+    used = tracemalloc.get_traced_memory()[1] - y.nbytes
+    tracemalloc.stop()
+    predicted = module.conv2d_cost(problem.x_shape, problem.w_shape, problem.window, problem.groups).workspace
+    assert predicted <= used <= predicted + 8192
 
 
-def test_a_backend_may_take_part() -> None:
-    rows = ladder.measure(SMALL, peers=False, seconds=0.01, backend="numpy")
-    assert [row.name for row in rows] == [*(rung.name for rung in kernels.LADDER), "numpy backend"]
-    assert rows[-1].label == (kernels.get("numpy").conv2d.__doc__ or "").splitlines()[0]
+@pytest.mark.parametrize("rung", kernels.LADDER, ids=lambda rung: rung.name)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_costs_are_possible(rung: kernels.Rung, shape: str) -> None:
+    """The multiply-adds of the problem; at least every array once; twice that in float64."""
+    problem = Conv.parse(shape)
+    arguments = problem.x_shape, problem.w_shape, problem.window, problem.groups
+    cost, double = rung.load().conv2d_cost(*arguments), rung.load().conv2d_cost(*arguments, itemsize=8)
+    assert cost.macs == double.macs == problem.macs("forward")
+    assert cost.bytes_moved >= 4 * int(np.prod(problem.y_shape))
+    assert cost.bytes_moved < double.bytes_moved <= 2 * cost.bytes_moved
 
 
-def test_the_seed_decides_the_numbers() -> None:
-    assert all(np.array_equal(a, b) for a, b in zip(SMALL.arrays(1), SMALL.arrays(1), strict=True))
-    assert not any(np.array_equal(a, b) for a, b in zip(SMALL.arrays(1), SMALL.arrays(2), strict=True))
+def test_bytes_of_the_loops_are_counted_by_watching_them() -> None:
+    """Nested loops on an array that counts how often it is read."""
+    reads = 0
+
+    class Counting(np.ndarray):
+        def __getitem__(self, index: object) -> object:
+            nonlocal reads
+            reads += 1
+            return super().__getitem__(index)
+
+    problem = Conv.parse("mb1ic2ih5iw4oc3kh3")
+    x, w = (problem.arrays(0)[name].view(Counting) for name in ("x", "w"))
+    y = reference.conv2d(x, w, None, problem.window)
+    cost = reference.conv2d_cost(problem.x_shape, problem.w_shape, problem.window)
+    assert cost.bytes_moved == 4 * reads + y.size * (8 + 8 + 4)
+    assert cost.workspace == 8 * y.size
 
 
-def test_torch_does_not_talk_about_even_kernels() -> None:
-    """Its warning, which comes once a process, would stand above the table."""
-    code = ("from minicnn.benchmarks import ladder, timing; timing.PAUSE = 0; "
-            "print([row.name for row in ladder.measure(ladder.Layer(1, 1, 5, 5, 1, 2), seconds=0)][-1])")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert (done.stdout, done.stderr) == ("torch\n", "")
+def test_the_ladder_of_the_registry() -> None:
+    problem = Conv.parse("mb1ic2ih5oc3kh3ph1")
+    kept = []
+    results = collect_ladder(problem, "numpy", False, Settings(1, rounds=2, seconds=0.001), keep=kept.append)
+    assert kept[-1] is results
+    rows = {m.contestant: m for m in results.measurements}
+    assert list(rows) == [*(rung.name for rung in kernels.LADDER), "minicnn numpy"]
+    for rung in kernels.LADDER:
+        m = rows[rung.name]
+        assert (m.refused, m.verified, m.algorithm) == ("", "exact", rung.label.split(":")[0])
+        cost = rung.load().conv2d_cost(problem.x_shape, problem.w_shape, problem.window)
+        assert m.extra == {"macs": cost.macs, "bytes_moved": cost.bytes_moved, "workspace": cost.workspace}
+    assert results.peak_flops > 0
 
 
-def test_the_table_says_how_the_times_compare() -> None:
-    rows = [ladder.Row("loops", "Nested loops: one", 3e-3), ladder.Row("im2col", "im2col: fast", 5e-4), ladder.Row("torch", "peer", 2.5e-4)]
-    _, head, cells = ladder.table(SMALL, rows)
-    assert head[2:] == ["ms", "10⁹ MAC/s", "× faster than above", "time ÷ torch's"]
-    assert SMALL.macs == 1080
-    assert cells == [["loops", "Nested loops", "3", "0.00036", "", "12.00"], ["im2col", "im2col", "0.5", "0.00216", "6.0", "2.00"],
-                     ["torch", "peer", "0.25", "0.00432", "", "1.00"]]
-    assert [row[-1] for row in ladder.table(SMALL, rows[:2])[2]] == ["", ""]
+def test_who_climbs() -> None:
+    assert [c.name for c in entrants(None, True)] == [*(rung.name for rung in kernels.LADDER), "torch contiguous", "torch channels_last"]
+    assert [c.name for c in entrants("numpy", False)] == [*(rung.name for rung in kernels.LADDER), "minicnn numpy"]
 
 
-
-def test_loops_are_left_out_where_they_would_not_finish() -> None:
-    large = ladder.Layer(N=2, C=32, H=32, W=32, F=32, K=3)
-    assert large.macs > ladder.LOOPS_LIMIT
-    assert "loops" not in [row.name for row in ladder.measure(large, peers=False, seconds=0.01)]
-
-
-def test_a_wrong_result_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
-    def nothing_but_nan(x: np.ndarray, *_: object) -> np.ndarray:
-        """A wrong rung."""
-        return np.full((1, 3, 4, 5), np.nan, np.float32)
-
-    monkeypatch.setattr(reference, "conv2d", nothing_but_nan)
-    with pytest.raises(RuntimeError, match=r"^shift-and-add and loops disagree on batch 1, 2 -> 3 channels, 4x5, 3x3: no times are given$"):
-        ladder.measure(SMALL, peers=False, seconds=0.01)
-
-
-def test_macs_and_bytes_are_those_of_the_arrays() -> None:
-    x, w = SMALL.arrays()
-    y = reference.conv2d(x, w, None, SMALL.window, 1)
-    assert SMALL.macs == y.size * w[0].size
-    assert SMALL.bytes == {"x": x.nbytes, "w": w.nbytes, "y": y.nbytes, "cols": reference.im2col(x, SMALL.window).nbytes}
-
-
-def test_contestants_take_turns() -> None:
-    order: list[str] = []
-    times = timing.interleaved({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, most=3)
-    turn = 1 + timing.CALLS                                    # a call to warm up, the others measured
-    assert "".join(order) == ("a" * turn + "b" * turn) * 3
-    assert {name: len(t) for name, t in times.items()} == {"a": 3 * timing.CALLS, "b": 3 * timing.CALLS}
-
-
-@pytest.fixture(autouse=True)
-def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The pause only matters to times, which are not tested."""
-    monkeypatch.setattr(timing, "PAUSE", 0.001)
+def test_loops_are_not_waited_for() -> None:
+    loops = next(c for c in entrants(None, False) if c.name == "loops")
+    reasons = [loops.load().lacks(loops.setting, problem, "forward") for problem in (SMALL, LARGE)]
+    assert reasons == [None, "nested loops are not waited for: 462,422,016 multiply-adds, at some two million a second"]

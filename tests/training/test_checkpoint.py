@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from safetensors.numpy import save as serialize
 
 from minicnn import nn
+from minicnn.files import write_whole
 from minicnn.training import Description, load_checkpoint, save_checkpoint
 from minicnn.training.checkpoint import _digest, read
-from minicnn.training.files import write_whole
 from tests.compare import assert_equal
 from tests.data.errors import says
 from tests.strategies import floats

@@ -1,0 +1,114 @@
+"""From a kind of benchmark to its Results: who takes part, the machine and its peak, and race after race."""
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from minicnn.benchmarks import machine, threads
+from minicnn.benchmarks.contestants import BACKENDS, PEERS, YARDSTICK, Contestant
+from minicnn.benchmarks.race import Race, Settings
+from minicnn.benchmarks.results import Case, Entrant, Measurement, Results
+
+LONG = 60.0          # seconds: after a longer run the peak is measured again, since a machine may have been busy when it began
+
+Progress = Callable[[int, int, str], None]      # (cases done, cases in all, what happens now)
+
+
+def choose(wanted: str | None, everyone: Sequence[Contestant] = (*BACKENDS, *PEERS)) -> tuple[list[Contestant], list[Entrant]]:
+    """Those who take part, and those who cannot, with the reason.
+
+    wanted: names or beginnings of names, separated by commas ("minicnn,torch channels"); None means everyone. Raises ValueError for a
+    name that fits nobody, and when a contestant that was named in full cannot take part.
+    """
+    names = [name.strip().lower() for name in wanted.split(",")] if wanted else [""]
+    for name in names:
+        if not any(c.name.lower().startswith(name) for c in everyone):
+            raise ValueError(f"no contestant's name begins with {name!r}; there are: {', '.join(c.name for c in everyone)}")
+    present: list[Contestant] = []
+    absent: list[Entrant] = []
+    for contestant in (c for c in everyone if any(c.name.lower().startswith(name) for name in names)):
+        reason = contestant.missing()
+        if reason and contestant.name.lower() in names:
+            raise ValueError(f"{contestant.name} cannot take part: {reason}")
+        if reason:
+            absent.append(Entrant(contestant.name, peer=contestant.peer, missing=reason))
+        else:
+            present.append(contestant)
+    return present, absent
+
+
+def peak(thread_count: int) -> dict[str, float]:
+    """Matrix product and FMA loop in FLOP/s, copy in bytes/s, in a process of its own with the same threads as the contestants."""
+    with threads.restrict(thread_count):
+        done = subprocess.run([sys.executable, "-m", "minicnn.benchmarks.peak", str(thread_count)], capture_output=True, text=True,
+                              env={**os.environ, **threads.environment(thread_count)})
+    if done.returncode:
+        raise RuntimeError(f"the machine's peak could not be measured: {done.stderr.strip().splitlines()[-1:]}")
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def collect(kind: str, suite: str, problems: Iterable[tuple[str, Any]], directions: Sequence[str], contestants: Sequence[Contestant],
+            absent: Sequence[Entrant], settings: Settings, progress: Progress = lambda *_: None,
+            keep: Callable[[Results], None] = lambda _: None) -> Results:
+    """Measure every problem in every direction. `keep` is given the results after each problem, so that nothing is lost if the run ends."""
+    problems = list(problems)
+    results, began = start(kind, suite, contestants, absent, settings, progress, len(problems)), time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="minicnn-bench-cache-") as cache:
+        settings = dataclasses.replace(settings, cache=cache)
+        for done, (group, problem) in enumerate(problems):
+            def say(text: str, done: int = done, problem: Any = problem) -> None:
+                progress(done, len(problems), f"{problem}, {text}")
+
+            yardstick = [YARDSTICK] if problem.bound == "memory" else []
+            with Race(problem, [*yardstick, *contestants], settings, say) as race:
+                for direction in directions:
+                    add(results, case_of(problem, direction, group), race.run(direction))
+                enter(results, race.entered)
+            keep(results)
+    if time.monotonic() - began > LONG:
+        progress(len(problems), len(problems), "the machine's peak once more")
+        results.peak = {name: max(rate, results.peak[name]) for name, rate in peak(settings.threads).items()}
+        keep(results)
+    return results
+
+
+def start(kind: str, suite: str, contestants: Sequence[Contestant], absent: Sequence[Entrant], settings: Settings, progress: Progress,
+          cases: int) -> Results:
+    """Results with no cases yet: the machine, its peak, who takes part and who cannot."""
+    progress(0, cases, "the machine and its peak")
+    fingerprint = machine.fingerprint()
+    results = Results(kind, suite, _stored(settings), fingerprint, peak(settings.threads), notes=machine.warnings(fingerprint))
+    results.entrants = [*(Entrant(c.name, peer=c.peer) for c in contestants), *absent]
+    return results
+
+
+def case_of(problem: Any, direction: str, group: str) -> Case:
+    return Case(str(problem), direction, problem.macs(direction), problem.bytes(direction), group, problem.bound)
+
+
+def add(results: Results, case: Case, measurements: list[Measurement]) -> None:
+    results.cases.append(case)
+    results.measurements += measurements
+
+
+def enter(results: Results, entered: dict[str, dict[str, Any]]) -> None:
+    """Note what each contestant is and the threads it read back, as far as is known."""
+    for i, entrant in enumerate(results.entrants):
+        found = entered.get(entrant.name)
+        if found:
+            results.entrants[i] = dataclasses.replace(entrant, what=found["what"], threads={**entrant.threads, **found.get("threads", {})},
+                                                      blas=found.get("blas") or entrant.blas)
+
+
+def _stored(settings: Settings) -> dict[str, Any]:
+    stored = dataclasses.asdict(settings)
+    del stored["cache"]
+    return {**stored, "dtype": "float32"}

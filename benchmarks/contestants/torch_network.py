@@ -1,0 +1,103 @@
+"""torch's networks: one optimiser step and one forward pass, eager or compiled."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from minicnn.benchmarks.contestants.call import Arrays, Call, training_call
+from minicnn.benchmarks.networks import NETWORKS
+from minicnn.benchmarks.problems import Network
+from minicnn.benchmarks.problems.network import LR, MOMENTUM
+
+
+class Engine:
+    """The operations of networks.py in torch, over a dict of parameters and running statistics named as minicnn names them."""
+
+    def __init__(self, state: dict[str, Any], training: bool) -> None:
+        self.state, self.training = state, training
+        self.relu, self.max_pool = F.relu, F.max_pool2d
+
+    def conv(self, x: Any, name: str, stride: int = 1, padding: int = 0) -> Any:
+        return F.conv2d(x, self.state[f"{name}.weight"], self.state.get(f"{name}.bias"), stride, padding)
+
+    def norm(self, x: Any, name: str) -> Any:
+        mean, var, weight, bias = (self.state[f"{name}.{part}"] for part in ("running_mean", "running_var", "weight", "bias"))
+        return F.batch_norm(x, mean, var, weight, bias, self.training)
+
+    def linear(self, x: Any, name: str) -> Any:
+        return F.linear(x, self.state[f"{name}.weight"], self.state[f"{name}.bias"])
+
+    def flatten(self, x: Any) -> Any:
+        return x.flatten(1)
+
+    def mean(self, x: Any) -> Any:
+        return x.mean(dim=(2, 3))
+
+
+class TorchTrainer:
+    """SGD with momentum, torch's fused one; with setting "compile", loss and gradients go through torch.compile."""
+
+    def __init__(self, setting: str, problem: Network) -> None:
+        self.setting, self.network = setting, NETWORKS[problem.model]
+        self.state = {name: self._in_order(torch.from_numpy(np.array(a))) for name, a in problem.initial_state().items()}
+        self.names = [name for name, t in self.state.items() if t.is_floating_point() and "running" not in name]
+        for name in self.names:
+            self.state[name].requires_grad_()
+        self.optimizer = torch.optim.SGD([self.state[name] for name in self.names], lr=LR, momentum=MOMENTUM, fused=True)
+        self.loss = torch.compile(self._loss, dynamic=False) if setting == "compile" else self._loss
+
+    def _in_order(self, t: torch.Tensor) -> torch.Tensor:
+        return t.contiguous(memory_format=torch.channels_last) if t.ndim == 4 and self.setting != "contiguous" else t
+
+    def _loss(self, x: Any, labels: Any) -> Any:
+        return F.cross_entropy(self.network(x, Engine(self.state, training=True)), labels)
+
+    def batch(self, x: np.ndarray, labels: np.ndarray) -> Any:
+        return self._in_order(torch.from_numpy(x)), torch.from_numpy(labels)
+
+    def step(self, batch: Any, lr: float) -> Any:
+        self.optimizer.param_groups[0]["lr"] = lr
+        with torch.enable_grad():
+            self.optimizer.zero_grad()
+            loss = self.loss(*batch)
+            loss.backward()
+            self.optimizer.step()
+        return loss.detach()
+
+    def gradients(self) -> Arrays:
+        gradients: dict[str, Any] = {name: self.state[name].grad for name in self.names}
+        return {name: np.ascontiguousarray(g.numpy()) for name, g in gradients.items()}
+
+    def parameters(self) -> Arrays:
+        return {name: np.ascontiguousarray(self.state[name].detach().numpy()) for name in self.names}
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            logits = self.network(self._in_order(torch.from_numpy(x)), Engine(self.state, training=False))
+        return np.asarray(logits.numpy())
+
+
+def network_call(setting: str, problem: Network, direction: str, arrays: Arrays) -> Call:
+    """A step, or a forward pass in eval mode under inference_mode (compiled: no_grad, which torch.compile prefers)."""
+    trainer = TorchTrainer(setting, problem)
+    algorithm = "inductor" if setting == "compile" else "eager"
+    if direction == "step":
+        return training_call(trainer, arrays, algorithm)
+    x, _ = trainer.batch(arrays["x"], arrays["labels"])
+    state = {name: t.detach() for name, t in trainer.state.items()}
+
+    def forward(x: Any) -> Any:
+        return trainer.network(x, Engine(state, training=False))
+
+    if setting == "compile":
+        compiled = torch.compile(forward, dynamic=False)
+        return Call(lambda: compiled(x), lambda logits: {"logits": logits.numpy()}, algorithm)
+
+    def run() -> Any:
+        with torch.inference_mode():
+            return forward(x)
+
+    return Call(run, lambda logits: {"logits": logits.numpy()}, algorithm)

@@ -1,0 +1,189 @@
+"""minicnn's own contestants: each backend, and each rung of the ladder (convolution only)."""
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from minicnn import kernels
+from minicnn.benchmarks.contestants.call import Arrays, Call, training_call
+from minicnn.benchmarks.contestants.trainer import Trainer
+from minicnn.benchmarks.problems import BatchNorm, Conv, CrossEntropy, Linear, Network, Pool
+
+KERNELS = {                      # what each family calls in the backend
+    "conv": ("conv2d", "conv2d_grad_input", "conv2d_grad_weight"),
+    "pool": ("max_pool2d", "max_pool2d_grad", "avg_pool2d", "avg_pool2d_grad"),
+    "batch-norm": ("batch_norm_statistics", "batch_norm", "batch_norm_grad"),
+    "linear": (),
+    "cross-entropy": ("softmax_cross_entropy", "softmax_cross_entropy_grad"),
+    "network": kernels.CONTRACT,
+}
+LOOPS_LIMIT = 2_000_000          # multiply-adds
+
+
+def missing(setting: str) -> str | None:
+    return None if setting.startswith("rung ") else kernels.available()[setting]
+
+
+def lacks(setting: str, problem: Any, direction: str) -> str | None:
+    """A rung only convolves, and nested loops must finish. A backend without kernels of its own would be NumPy's row once more."""
+    if setting.startswith("rung "):
+        if not isinstance(problem, Conv):
+            return "a rung of the ladder is a way to convolve"
+        if setting == "rung loops" and problem.macs(direction) > LOOPS_LIMIT:
+            return f"nested loops are not waited for: {problem.macs(direction):,} multiply-adds, at some two million a second"
+        return None
+    if setting != "numpy":
+        module, numpy = kernels.get(setting), kernels.get("numpy")
+        if all(getattr(module, name) is getattr(numpy, name) for name in KERNELS[problem.family]):
+            return f"the {setting} backend has no kernels of its own for this yet: it runs the numpy backend's"
+    return None
+
+
+def what(setting: str) -> str:
+    libraries = ["numpy", "numba"] if setting == "numba" else ["numpy"]
+    return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("minicnn", *libraries))
+
+
+def prepare(setting: str, problem: Any, direction: str, arrays: Arrays) -> Call:
+    module = _module(setting)
+    if isinstance(problem, Network):
+        return _network(setting, problem, direction, arrays)
+    kernels.use_backend("numpy" if setting.startswith("rung ") else setting)     # what minicnn.ops will use
+    run, names = FAMILIES[type(problem)](module, problem, direction, arrays)
+    return Call(run, lambda result: dict(zip(names, result if isinstance(result, tuple) else (result,), strict=False)),
+                _algorithm(module, problem))
+
+
+def _module(setting: str) -> ModuleType:
+    for rung in kernels.LADDER:
+        if setting == f"rung {rung.name}":
+            return rung.load()
+    return kernels.get(setting)
+
+
+def _algorithm(module: ModuleType, problem: Any) -> str:
+    """What a convolution's kernel calls itself; else the module."""
+    return kernels.label(module).split(":")[0] if isinstance(problem, Conv) else module.__name__.removeprefix("minicnn.kernels.")
+
+
+Prepared = tuple[Callable[[], Any], tuple[str, ...]]
+
+
+def _conv(k: ModuleType, p: Conv, direction: str, a: Arrays) -> Prepared:
+    x, w, dy = a["x"], a["w"], a["dy"]
+    if direction == "forward":
+        return lambda: k.conv2d(x, w, None, p.window, p.groups), ("y",)
+    if direction == "grad_input":
+        return lambda: k.conv2d_grad_input(dy, w, p.x_shape, p.window, p.groups), ("dx",)
+    return lambda: k.conv2d_grad_weight(dy, x, p.w_shape, p.window, p.groups), ("dw",)
+
+
+def _pool(k: ModuleType, p: Pool, direction: str, a: Arrays) -> Prepared:
+    x, dy = a["x"], a["dy"]
+    if p.kind == "avg":
+        if direction == "forward":
+            return lambda: k.avg_pool2d(x, p.window), ("y",)
+        return lambda: k.avg_pool2d_grad(dy, p.x_shape, p.window), ("dx",)
+    if direction == "forward":
+        return lambda: k.max_pool2d(x, p.window), ("y",)
+    argmax = k.max_pool2d(x, p.window)[1]
+    return lambda: k.max_pool2d_grad(dy, argmax, p.x_shape, p.window), ("dx",)
+
+
+def _batch_norm(k: ModuleType, p: BatchNorm, direction: str, a: Arrays) -> Prepared:
+    from minicnn.ops.batch_norm import batch_norm_backward, batch_norm_forward
+
+    if direction == "forward":
+        return lambda: batch_norm_forward(a["x"], a["gamma"], a["beta"])[0][0], ("y",)
+    cache = batch_norm_forward(a["x"], a["gamma"], a["beta"])[1]
+    return lambda: batch_norm_backward(a["dy"], cache), ("dx", "dgamma", "dbeta")
+
+
+def _linear(k: ModuleType, p: Linear, direction: str, a: Arrays) -> Prepared:
+    from minicnn.ops.linear import linear_backward, linear_forward
+
+    if direction == "forward":
+        return lambda: linear_forward(a["x"], a["w"], None)[0], ("y",)
+    cache = (a["x"], a["w"], False)
+    if direction == "grad_input":
+        return lambda: linear_backward(a["dy"], cache, (True, False, False))[0], ("dx",)
+    return lambda: linear_backward(a["dy"], cache, (False, True, False))[1], ("dw",)
+
+
+def _cross_entropy(k: ModuleType, p: CrossEntropy, direction: str, a: Arrays) -> Prepared:
+    if direction == "forward":
+        return lambda: k.softmax_cross_entropy(a["x"], a["labels"])[0].mean(), ("loss",)
+    probabilities, each = k.softmax_cross_entropy(a["x"], a["labels"])[1], np.full(p.N, 1 / p.N, np.float32)
+    return lambda: k.softmax_cross_entropy_grad(each, probabilities, a["labels"]), ("dx",)
+
+
+FAMILIES: dict[type, Callable[..., Prepared]] = {
+    Conv: _conv, Pool: _pool, BatchNorm: _batch_norm, Linear: _linear, CrossEntropy: _cross_entropy,
+}
+
+
+def _network(setting: str, problem: Network, direction: str, arrays: Arrays) -> Call:
+    trainer = MinicnnTrainer(setting, problem)
+    algorithm = f"{setting} backend"
+    if direction == "step":
+        return training_call(trainer, arrays, algorithm)
+    from minicnn import Tensor, no_grad
+
+    model, x = trainer.model.eval(), Tensor(arrays["x"])
+
+    def forward() -> Any:
+        with no_grad():
+            return model(x).array
+
+    return Call(forward, lambda logits: {"logits": logits}, algorithm)
+
+
+def trainer(setting: str, problem: Network) -> Trainer:
+    return MinicnnTrainer(setting, problem)
+
+
+class MinicnnTrainer:
+    """minicnn.models, SGD with momentum."""
+
+    def __init__(self, setting: str, problem: Network) -> None:
+        from minicnn import optim
+        from minicnn.benchmarks.problems.network import LR, MOMENTUM
+
+        kernels.use_backend(setting)
+        self.model = problem.build()
+        self.optimizer = optim.SGD(self.model.parameters(), lr=LR, momentum=MOMENTUM)
+
+    def batch(self, x: np.ndarray, labels: np.ndarray) -> Any:
+        from minicnn import Tensor
+
+        return Tensor(x), Tensor(labels)
+
+    def step(self, batch: Any, lr: float) -> Any:
+        from minicnn.nn.functional import cross_entropy
+
+        x, labels = batch
+        self.optimizer.param_groups[0]["lr"] = lr
+        self.optimizer.zero_grad()
+        loss = cross_entropy(self.model(x), labels)
+        loss.backward()
+        self.optimizer.step()
+        return loss
+
+    def gradients(self) -> Arrays:
+        return {name: p.grad.array for name, p in self.model.named_parameters()}
+
+    def parameters(self) -> Arrays:
+        return {name: p.array for name, p in self.model.named_parameters()}
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        from minicnn import Tensor, no_grad
+
+        self.model.eval()
+        with no_grad():
+            logits = self.model(Tensor(x)).array
+        self.model.train()
+        return logits

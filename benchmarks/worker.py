@@ -1,0 +1,129 @@
+"""The process of one contestant: `python -m minicnn.benchmarks.worker`. It answers one line of JSON on stdin with one on stdout.
+
+    {"do": "start", "contestant", "family", "problem", "seed", "count"}   -> {"what"}: its library is imported, its pools are set
+    {"do": "prepare", "direction", "subnormal", "save"}                   -> {"first_call", "algorithm", "threads", "blas"}
+    {"do": "turn", "seconds", "most"}                                     -> {"times"}: seconds of each call
+    {"do": "end", "save"}                                                 -> {"memory"}: bytes at the peak
+    {"do": "enrol", "task", "seed", "save"}                               -> {"threads", "blas"}: ready for a task of learning.py
+    {"do": "epoch", "save"}                                               -> {"times"}: seconds of each step
+
+`save` is a file for the outputs: of the first call, of the last call, or the logits of the test images. An error is answered with
+{"error"}. What libraries print goes to stderr, which the parent keeps for its error messages.
+"""
+from __future__ import annotations
+
+import gc
+import json
+import os
+import sys
+import time
+from typing import Any
+
+import numpy as np
+
+from minicnn.benchmarks import memory, threads
+from minicnn.benchmarks.contestants import Contestant
+from minicnn.benchmarks.learning import TASKS, Learner
+from minicnn.benchmarks.problems import FAMILIES, Arrays
+from minicnn.benchmarks.subnormal import with_subnormals
+
+WARM = 0.005         # seconds of calls before the measured ones: caches are cold and threads asleep after the others' turns
+
+
+class Worker:
+    """One contestant and one problem, in one direction after another."""
+
+    def start(self, contestant: dict[str, Any], family: str, problem: str, seed: int, count: int) -> dict[str, Any]:
+        self.contestant = Contestant(**contestant)
+        self.problem, self.seed = FAMILIES[family].parse(problem), seed
+        module = self.contestant.load()
+        what = module.what(self.contestant.setting)            # imports the library
+        threads.set_pools(count)
+        self.baseline = memory.now()
+        return {"what": what}
+
+    def prepare(self, direction: str, subnormal: bool, save: str) -> dict[str, Any]:
+        self.call = self.result = None                         # let go of the last one first
+        gc.collect()
+        memory.give_back()
+        arrays = self.problem.arrays(self.seed)
+        if subnormal:
+            arrays = with_subnormals(arrays, direction)
+        start = time.perf_counter()
+        self.call = self.contestant.load().prepare(self.contestant.setting, self.problem, direction, arrays)
+        self.result = self.call.run()
+        first_call = time.perf_counter() - start
+        del arrays
+        self._save(save)
+        self.result = None
+        gc.collect()
+        memory.forget_peak()
+        return {"first_call": first_call, "algorithm": self.call.algorithm, "threads": threads.read_back(), "blas": threads.blas_kernel()}
+
+    def turn(self, seconds: float, most: int) -> dict[str, Any]:
+        """Calls to warm up, then measured ones for `seconds` (one at least, `most` at most)."""
+        assert self.call is not None
+        run, clock = self.call.run, time.perf_counter
+        warm = clock()
+        while True:
+            self.result = run()
+            if clock() - warm > WARM:
+                break
+        times: list[float] = []
+        gc.disable()
+        end = clock() + seconds
+        while len(times) < most:
+            self.result = None                                 # as in a program that keeps one result at a time
+            start = clock()
+            self.result = run()
+            stop = clock()
+            times.append(stop - start)
+            if stop > end:
+                break
+        gc.enable()
+        return {"times": times}
+
+    def end(self, save: str) -> dict[str, Any]:
+        peak = memory.peak()
+        self._save(save)
+        return {"memory": max(0, peak - self.baseline)}
+
+    def enrol(self, task: str, seed: int, save: str) -> dict[str, Any]:
+        """A fresh network for a task of learning.py, and its logits before any training."""
+        self.learner = Learner(self.contestant, TASKS[task], seed)
+        _write(save, self.learner.predict())
+        return {"threads": threads.read_back(), "blas": threads.blas_kernel()}
+
+    def epoch(self, save: str) -> dict[str, Any]:
+        times = self.learner.epoch()
+        _write(save, self.learner.predict())
+        return {"times": times}
+
+    def _save(self, path: str) -> None:
+        assert self.call is not None
+        _write(path, self.call.outputs(self.result))
+
+
+def _write(path: str, outputs: Arrays) -> None:
+    with open(path, "wb") as file:
+        np.savez(file, **outputs)      # type: ignore[arg-type]  # numpy's stub
+
+
+def main() -> None:
+    answers = os.fdopen(os.dup(1), "w")                        # libraries may print to 1; it becomes stderr
+    os.dup2(2, 1)
+    memory.die_with_parent()
+    worker = Worker()
+    for line in sys.stdin:
+        request = json.loads(line)
+        action = request.pop("do")
+        try:
+            answer = getattr(worker, action)(**request)
+        except Exception as error:
+            answer = {"error": f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"}
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()
