@@ -1,6 +1,7 @@
 """Seconds to a target test accuracy: the same network, initial weights, batches and schedule for each contestant, an epoch by turns."""
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -30,19 +31,20 @@ class Student:
     first_call: float = 0.0
     verified: Verified | None = None
     refused: str = ""
+    lacks: str = ""
 
 
-def collect_accuracy(datasets: Sequence[str], contestants: Sequence[Contestant], absent: Sequence[Entrant], settings: Settings,
+def collect_accuracy(tasks: Sequence[Task], contestants: Sequence[Contestant], absent: Sequence[Entrant], settings: Settings,
                      progress: Progress = lambda *_: None, keep: Callable[[Results], None] = lambda _: None) -> Results:
-    """Train on every dataset, `rounds` times: with the seeds seed, seed + 1, ..."""
-    results = start("accuracy", "accuracy-1", contestants, absent, settings, progress, len(datasets))
-    for done, name in enumerate(datasets):
-        task = TASKS[name]
+    """Every task, `rounds` times: with the seeds seed, seed + 1, ..."""
+    suite = "accuracy-1" if set(tasks) <= set(TASKS.values()) else "part of accuracy-1"
+    results = start("accuracy", suite, contestants, absent, settings, progress, len(tasks))
+    for done, task in enumerate(tasks):
+        def say(text: str, done: int = done, name: str = task.dataset) -> None:
+            progress(done, len(tasks), f"{name}, {text}")
 
-        def say(text: str, done: int = done, name: str = name) -> None:
-            progress(done, len(datasets), f"{name}, {text}")
-
-        case = Case(f"{name}:{task.model}:mb{task.batch_size}", "train", task.problem.macs("step"), task.problem.bytes("step"), name)
+        name, step = f"{task.dataset}:{task.model}:mb{task.batch_size}", task.problem
+        case = Case(name, "train", step.macs("step"), step.bytes("step"), task.dataset)
         with tempfile.TemporaryDirectory(prefix="minicnn-bench-") as folder, Course(task, contestants, settings, folder) as course:
             course.run(say)
             enter(results, course.entered)
@@ -71,6 +73,8 @@ class Course:
 
     def run(self, say: Callable[[str], None]) -> None:
         for student in self.students:
+            student.lacks = student.contestant.load().lacks(student.contestant.setting, self.task.problem, "step") or ""
+            student.refused = student.lacks
             self._attempt(student, self._introduce)
         for seed in range(self.settings.seed, self.settings.seed + self.settings.rounds):
             at_work = [student for student in self.students if self._attempt(student, self._enrol, seed)]
@@ -93,7 +97,7 @@ class Course:
 
     def _enrol(self, student: Student, seed: int) -> None:
         """Fresh weights; the logits of the first test images must be right."""
-        answer = student.process.ask(do="enrol", task=self.task.dataset, seed=seed, save=self.path)
+        answer = student.process.ask(do="enrol", task=dataclasses.asdict(self.task), seed=seed, save=self.path)
         self.entered[student.contestant.name] |= {"threads": answer["threads"], "blas": answer["blas"]}
         logits = load_outputs(self.path)["logits"][:len(self.first["labels"])]
         student.verified = verify({"logits": logits}, self.right, lambda: self.bounds)
@@ -115,7 +119,7 @@ class Course:
     def measurement(self, student: Student, case: Case) -> Measurement:
         name = student.contestant.name
         if student.refused or student.verified is None:
-            return Measurement(case.id, case.direction, name, refused=student.refused)
+            return Measurement(case.id, case.direction, name, refused=student.refused, lacks=bool(student.lacks))
         q1, middle, q3 = quartiles(student.seconds)
         extra = {"target": self.task.target, "reached": min(student.accuracy) >= self.task.target, "epochs": max(student.epochs),
                  "accuracy": median(student.accuracy), "seconds": middle}

@@ -100,12 +100,17 @@ def add(results: Results, case: Case, measurements: list[Measurement]) -> None:
 
 
 def enter(results: Results, entered: dict[str, dict[str, Any]]) -> None:
-    """Note what each contestant is and the threads it read back, as far as is known."""
+    """Keep what each contestant is and the threads it read back, as far as is known; other numbers of threads than were set are noted."""
     for i, entrant in enumerate(results.entrants):
         found = entered.get(entrant.name)
         if found:
-            results.entrants[i] = dataclasses.replace(entrant, what=found["what"], threads={**entrant.threads, **found.get("threads", {})},
+            pools = found.get("threads", {})
+            results.entrants[i] = dataclasses.replace(entrant, what=found["what"], threads={**entrant.threads, **pools},
                                                       blas=found.get("blas") or entrant.blas)
+            wrong = [f"{pool} has {count}" for pool, count in pools.items() if count != results.settings["threads"]]
+            note = f"{entrant.name} was not given {results.settings['threads']} threads: {', '.join(wrong)}"
+            if wrong and note not in results.notes:
+                results.notes.append(note)
 
 
 def _stored(settings: Settings) -> dict[str, Any]:

@@ -122,12 +122,13 @@ def accuracy(
     """
     from minicnn.benchmarks import run
     from minicnn.benchmarks.accuracy import collect_accuracy
+    from minicnn.benchmarks.learning import TASKS
 
     settings = run.settings(threads, rounds, 1, seed)
     chosen = run.datasets(datasets or [])
     present, absent = run.contestants(contestants, backend, peers, trains=True)
     with run.Session(json, markdown) as session:
-        session.results = collect_accuracy(chosen, present, absent, settings, session.progress, session.keep)
+        session.results = collect_accuracy([TASKS[name] for name in chosen], present, absent, settings, session.progress, session.keep)
 
 
 @app.command("all", short_help="Every benchmark, each into a file.")
@@ -145,7 +146,10 @@ def everything(
     """
     from minicnn.benchmarks import run
 
-    run.everything(Path(out), quick, contestants, backend, peers, threads, seed)
+    refused = run.everything(Path(out), quick, contestants, backend, peers, threads, seed)
+    if refused:
+        typer.echo(f"error: no time for {len(refused)} that should have one; the first is {refused[0]}", err=True)
+        raise typer.Exit(1)
 
 
 @app.command(short_help="README's tables and plots from results.")

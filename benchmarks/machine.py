@@ -28,9 +28,9 @@ ISA = {"sse4.1": "sse4_1", "avx": "avx", "avx2": "avx2", "fma": "fma", "avx512f"
 def fingerprint() -> dict[str, Any]:
     """What a reader needs to judge the times, ready for JSON: no name of the host or the user, and no path.
 
-    Memory and caches are in bytes, a cache's size that of one instance. load_average: running processes, over the last minute.
+    Memory and caches are in bytes, a cache's size that of one instance. busy: how many logical cores others kept busy for half a second.
     """
-    load = psutil.getloadavg()[0]                              # first: later it would count this process
+    busy = psutil.cpu_percent(interval=0.5) / 100 * (os.cpu_count() or 1)       # while this process sleeps
     return {
         "cpu": cpu_name(),
         "architecture": platform.machine(),
@@ -46,7 +46,7 @@ def fingerprint() -> dict[str, Any]:
         "blas": threads.blas_kernel(),
         "revision": revision(Path(__file__).parent),
         "environment": environment(),
-        "load_average": round(load, 2),
+        "busy": round(busy, 2),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
@@ -58,9 +58,8 @@ def warnings(fingerprint: dict[str, Any]) -> list[str]:
         found.append(f"{' and '.join(openblas)} in the environment: NumPy's matrix product ({fingerprint['blas']}) does not run the way "
                      "OpenBLAS would choose for this CPU, and its times are not those that NumPy has here otherwise; run with "
                      "`env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE`")
-    if fingerprint["load_average"] >= 0.5:
-        found.append(f"the load average was {fingerprint['load_average']:.1f} at the start (0 on an idle machine): other processes are "
-                     "busy, or were until a minute ago, and any time may be too long")
+    if fingerprint["busy"] >= 0.2:
+        found.append(f"other processes kept {fingerprint['busy']:.1f} cores busy when the run began: any time may be too long")
     return found
 
 

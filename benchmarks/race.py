@@ -31,7 +31,7 @@ class Settings:
     threads: int
     rounds: int = 7
     seconds: float = 0.04
-    limit: float = 60.0
+    limit: float = 30.0
     seed: int = 0
     subnormal: bool = False
     cache: str = ""
@@ -83,13 +83,13 @@ class Race:
         """What each contestant did, in their order: times if its results are right, else the reason why it has none."""
         arrays = self.problem.arrays(self.settings.seed)
         answers = self.problem.answers(direction, arrays)
-        refused = dict(self.refusals)
+        refused, lacking = dict(self.refusals), dict[str, str]()
         able: list[Runner] = []
         for runner in self.runners:
             name, module = runner.contestant.name, runner.contestant.load()
             lacks = module.lacks(runner.contestant.setting, self.problem, direction)
             if lacks:
-                refused[name] = lacks
+                lacking[name] = lacks
             elif self._prepare(runner, direction, arrays, answers, refused):
                 able.append(runner)
         able = self._rounds(able, direction, self.settings.rounds, refused)
@@ -100,7 +100,8 @@ class Race:
         copy = found.pop(YARDSTICK.name, None)
         if copy:
             found = {name: dataclasses.replace(m, extra={**m.extra, "copy": copy.median}) for name, m in found.items()}
-        nothing = [Measurement(str(self.problem), direction, name, refused=why) for name, why in refused.items() if name != YARDSTICK.name]
+        nothing = [Measurement(str(self.problem), direction, name, refused=why, lacks=name in lacking)
+                   for name, why in {**refused, **lacking}.items() if name != YARDSTICK.name]
         order = [c.name for c in self.contestants]
         return sorted([*found.values(), *nothing], key=lambda m: order.index(m.contestant))
 

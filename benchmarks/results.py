@@ -42,6 +42,7 @@ class Measurement:
     verified: str = ""           # "exact", or "bounded" by rounding analysis; "" when there is no time
     error: float = 0.0           # largest error divided by its bound
     refused: str = ""            # why there is no time
+    lacks: bool = False          # ... because it has no such operation, which is no failure
     first_call: float = 0.0
     turns: tuple[float, ...] = ()
     calls: int = 0

@@ -11,7 +11,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from minicnn.benchmarks import collect, suites, threads
+from minicnn.benchmarks.accuracy import collect_accuracy
 from minicnn.benchmarks.contestants import BACKENDS, PEERS, Contestant
+from minicnn.benchmarks.ladder import LARGE, SMALL, collect_ladder
 from minicnn.benchmarks.learning import TASKS
 from minicnn.benchmarks.problems import FAMILIES
 from minicnn.benchmarks.race import Settings
@@ -149,23 +151,30 @@ QUICK = {"conv": ["mb2ic3ih9oc4oh9kh3ph1"], "pool": ["max:mb2ic3ih8oh4kh2sh2"], 
          "cross-entropy": ["mb4ic10"], "train": ["lenet:mb2"], "infer": ["lenet:mb2"]}
 
 
-def everything(out: Path, quick: bool, names: str | None, backend: str | None, peers: bool, thread_count: int | None, seed: int) -> None:
-    """Every kind of benchmark, each into its file of `out`. quick: one tiny problem of each, in two short rounds."""
-    from minicnn.benchmarks.accuracy import collect_accuracy
-    from minicnn.benchmarks.ladder import LARGE, SMALL, collect_ladder
+def everything(out: Path, quick: bool, names: str | None, backend: str | None, peers: bool, count: int | None, seed: int) -> list[str]:
+    """Every kind of benchmark, each into its file of `out`. Returns who was refused a time that they should have, with the case and reason.
 
-    how = settings(thread_count, 2 if quick else 7, 0.002 if quick else 0.04, seed)
+    quick: one tiny problem of each kind in two short rounds, two epochs of training, and torch.compile, which is slow, in one kind only.
+    """
+    how = settings(count, 2 if quick else 7, 0.002 if quick else 0.04, seed)
     present, absent = contestants(names, backend, peers)
-    learners, absent_learners = contestants(names, backend, peers, trains=True)
     out.mkdir(parents=True, exist_ok=True)
+    found: list[Results | None] = []
     for kind in suites.SUITES:
-        console().print(f"\n{kind}\n")
         with Session(str(out / f"{kind}.json")) as session:
-            chosen = problems(kind, QUICK[kind] if quick else [], None)
-            session.collect(kind, chosen, directions(kind, None), present, absent, how)
+            session.collect(kind, problems(kind, QUICK[kind] if quick else [], None), directions(kind, None), present, absent, how)
+        found.append(session.results)
+        if quick:
+            present = [c for c in present if c.setting != "compile"]
     for name, problem in (("ladder", SMALL), *(() if quick else (("ladder-large", LARGE),))):
         with Session(str(out / f"{name}.json")) as session:
             session.results = collect_ladder(problem, None, peers, how, session.progress, session.keep)
+        found.append(session.results)
+    tasks = [dataclasses.replace(TASKS["digits"], epochs=2)] if quick else [TASKS[name] for name in datasets([])]
+    learners = [c for c in present if c.module != "with_onnx"]
     with Session(str(out / "accuracy.json")) as session:
-        session.results = collect_accuracy(["digits"] if quick else datasets([]), learners, absent_learners,
+        session.results = collect_accuracy(tasks, learners, [e for e in absent if e.name != "ONNX Runtime"],
                                            dataclasses.replace(how, rounds=1 if quick else 3), session.progress, session.keep)
+    found.append(session.results)
+    return [f"{m.contestant} on {m.case}, {m.direction}: {m.refused}" for results in found if results for m in results.measurements
+            if m.refused and not m.lacks]

@@ -18,8 +18,8 @@ CONV = {
     "5x5": ["mb64ic16ih28oc32oh28kh5ph2"],
     "7x7 stride 2": ["mb8ic3ih224oc64oh112kh7sh2ph3"],
     "odd channels": ["mb64ic3ih28oc10oh28kh3ph1", "mb64ic6ih14oc17oh14kh3ph1", "mb64ic10ih28oc6oh28kh3ph1", "mb64ic17ih14oc10oh14kh3ph1"],
-    "convnet-benchmarks": ["mb16ic3ih128oc96oh118kh11", "mb16ic64ih64oc128oh56kh9", "mb16ic128ih32oc128oh24kh9",
-                           "mb16ic128ih16oc128oh10kh7", "mb16ic384ih13oc384oh11kh3"],      # github.com/soumith/convnet-benchmarks, L1 to L5
+    "convnet-benchmarks": ["mb8ic3ih128oc96oh118kh11", "mb8ic64ih64oc128oh56kh9", "mb8ic128ih32oc128oh24kh9",
+                           "mb8ic128ih16oc128oh10kh7", "mb8ic384ih13oc384oh11kh3"],      # github.com/soumith/convnet-benchmarks, L1 to L5
 }
 POOL = {
     "LeNet": ["max:mb64ic6ih28oh14kh2sh2", "max:mb64ic16ih10oh5kh2sh2"],

@@ -23,7 +23,7 @@ import numpy as np
 
 from minicnn.benchmarks import memory, threads
 from minicnn.benchmarks.contestants import Contestant
-from minicnn.benchmarks.learning import TASKS, Learner
+from minicnn.benchmarks.learning import Learner, Task
 from minicnn.benchmarks.problems import FAMILIES, Arrays
 from minicnn.benchmarks.subnormal import with_subnormals
 
@@ -58,7 +58,7 @@ class Worker:
         self.result = None
         gc.collect()
         memory.forget_peak()
-        return {"first_call": first_call, "algorithm": self.call.algorithm, "threads": threads.read_back(), "blas": threads.blas_kernel()}
+        return {"first_call": first_call, "algorithm": self.call.algorithm, **self._pools()}
 
     def turn(self, seconds: float, most: int) -> dict[str, Any]:
         """Calls to warm up, then measured ones for `seconds` (one at least, `most` at most)."""
@@ -88,16 +88,21 @@ class Worker:
         self._save(save)
         return {"memory": max(0, peak - self.baseline)}
 
-    def enrol(self, task: str, seed: int, save: str) -> dict[str, Any]:
+    def enrol(self, task: dict[str, Any], seed: int, save: str) -> dict[str, Any]:
         """A fresh network for a task of learning.py, and its logits before any training."""
-        self.learner = Learner(self.contestant, TASKS[task], seed)
+        self.learner = Learner(self.contestant, Task(**task), seed)
         _write(save, self.learner.predict())
-        return {"threads": threads.read_back(), "blas": threads.blas_kernel()}
+        return self._pools()
 
     def epoch(self, save: str) -> dict[str, Any]:
         times = self.learner.epoch()
         _write(save, self.learner.predict())
         return {"times": times}
+
+    def _pools(self) -> dict[str, Any]:
+        """How many threads each pool in this process has, and which BLAS kernel NumPy uses."""
+        own: dict[str, int] = getattr(self.contestant.load(), "pools", dict)()
+        return {"threads": {**threads.read_back(), **own}, "blas": threads.blas_kernel()}
 
     def _save(self, path: str) -> None:
         assert self.call is not None

@@ -7,6 +7,8 @@ It has four functions:
     lacks(setting, problem, direction) -> str | None             why it has no answer to this problem
     what(setting) -> str                                         library, version and setting, once its library can be imported
     prepare(setting, problem, direction, arrays) -> Call         a call that computes it, in the contestant's best memory layout
+
+One that trains also has trainer(setting, problem) -> Trainer; one whose threads only it can count has pools() -> {name: threads}.
 """
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ class JaxTrainer:
         return loss
 
     def gradients(self) -> Arrays:
-        """The velocity, which is the gradient after the first step: then it was 0 before."""
+        """The velocity, which after the first step is the gradient, as it was 0 before."""
         return {name: self._to_numpy(a, name) for name, a in self.velocity.items()}
 
     def parameters(self) -> Arrays:
@@ -133,8 +133,8 @@ def network_call(problem: Network, direction: str, arrays: Arrays) -> Call:
     trainer = JaxTrainer(problem)
     x, labels = trainer.batch(arrays["x"], arrays["labels"])
     if direction == "step":
-        program = op.algorithm(trainer.jitted_step, trainer.weights, trainer.velocity, trainer.statistics, x, labels, np.float32(LR))
-        return training_call(trainer, arrays, program)
+        algorithm = op.algorithm(trainer.jitted_step, trainer.weights, trainer.velocity, trainer.statistics, x, labels, np.float32(LR))
+        return training_call(trainer, arrays, algorithm)
     arguments = trainer.weights, trainer.statistics, x
     return Call(lambda: jax.block_until_ready(trainer.jitted_predict(*arguments)), lambda logits: {"logits": np.array(logits)},
                 op.algorithm(trainer.jitted_predict, *arguments))

@@ -58,9 +58,9 @@ def prepare(setting: str, problem: Any, direction: str, arrays: Arrays) -> Call:
     return Call(lambda: session.run(None, feed)[0], lambda y: {name: y}, "CPU provider")
 
 
-def intra_op_threads() -> int | None:
+def pools() -> dict[str, int]:
     """The threads of the last session's pool, by its own word."""
-    return int(_last_session.get_session_options().intra_op_num_threads) if _last_session else None
+    return {"onnxruntime": int(_last_session.get_session_options().intra_op_num_threads)} if _last_session else {}
 
 
 def _geometry(window: Any) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from minicnn.benchmarks.results import Measurement
 NUMPY = next(c for c in BACKENDS if c.setting == "numpy")
 TORCH = next(c for c in PEERS if c.setting == "contiguous")
 DIGITS = TASKS["digits"]
+SHORT = dataclasses.replace(DIGITS, epochs=3, target=0.5)
 
 
 def test_every_epoch_has_an_order_of_its_own_which_the_seed_decides() -> None:
@@ -64,7 +65,7 @@ def test_contestants_learn_alike() -> None:
 def found() -> dict[str, Measurement]:
     liars = [Contestant(f"liar {s}", "tests.benchmarks.liar", s, peer=False) for s in ("bad start", "diverges", "no library")]
     kept = []
-    results = collect_accuracy(["digits"], [NUMPY, *liars], [], Settings(threads=1, rounds=1), keep=kept.append)
+    results = collect_accuracy([SHORT], [NUMPY, *liars], [], Settings(threads=1, rounds=1), keep=kept.append)
     assert kept == [results]
     assert [(c.id, c.direction) for c in results.cases] == [("digits:tinyvgg:mb64", "train")]
     assert results.entrants[0].threads == {"openblas": 1}
@@ -76,9 +77,9 @@ def test_who_learns_has_a_time(found: dict[str, Measurement]) -> None:
     assert (m.refused, m.verified) == ("", "bounded")
     assert m.turns == (m.median,)
     assert m.extra["seconds"] == m.median > 0
-    assert m.extra["reached"] == (m.extra["accuracy"] >= DIGITS.target)
-    assert m.extra["accuracy"] > 0.9
-    assert 1 <= m.extra["epochs"] <= DIGITS.epochs
+    assert m.extra["reached"] == (m.extra["accuracy"] >= 0.5)
+    assert m.extra["accuracy"] > 0.3, "chance is 0.1"
+    assert 1 <= m.extra["epochs"] <= 3
 
 
 @pytest.mark.parametrize(("who", "why"), [

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from minicnn.benchmarks import collect, run
 from minicnn.benchmarks.contestants import BACKENDS, PEERS, Contestant
-from minicnn.benchmarks.results import Results
+from minicnn.benchmarks.results import Entrant, Results
 from minicnn.cli import app
 
 QUICK = ["--threads", "1", "--rounds", "2", "--seconds", "0.001"]
@@ -146,3 +146,11 @@ def test_peers_that_are_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_those_that_only_infer_do_not_train() -> None:
     assert "ONNX Runtime" in [c.name for c in run.contestants(None, None, True)[0]]
     assert "ONNX Runtime" not in [c.name for c in run.contestants(None, None, True, trains=True)[0]]
+
+
+def test_another_number_of_threads_is_noted() -> None:
+    results = Results("conv", "conv-1", {"threads": 2}, {}, entrants=[Entrant("JAX"), Entrant("torch")])
+    for _ in range(2):
+        collect.enter(results, {"JAX": {"what": "JAX 1", "threads": {"openblas": 2, "xla": 3}}, "torch": {"what": "torch 2"}})
+    assert results.notes == ["JAX was not given 2 threads: xla has 3"]
+    assert results.entrants == [Entrant("JAX", "JAX 1", threads={"openblas": 2, "xla": 3}), Entrant("torch", "torch 2")]

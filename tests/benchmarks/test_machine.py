@@ -123,11 +123,11 @@ def test_an_installed_package_has_no_revision(checkout: Path, monkeypatch: pytes
 
 
 def test_an_idle_machine_as_it_comes_has_no_warnings() -> None:
-    assert machine.warnings({"environment": {"OMP_NUM_THREADS": "1"}, "blas": "openblas 0.3.31 Zen", "load_average": 0.49}) == []
+    assert machine.warnings({"environment": {"OMP_NUM_THREADS": "1"}, "blas": "openblas 0.3.31 Zen", "busy": 0.19}) == []
 
 
 def test_a_forced_blas_kernel_is_warned_of() -> None:
-    forced = {"environment": {"OPENBLAS_CORETYPE": "Haswell"}, "blas": "openblas 0.3.31 Haswell", "load_average": 0.0}
+    forced = {"environment": {"OPENBLAS_CORETYPE": "Haswell"}, "blas": "openblas 0.3.31 Haswell", "busy": 0.0}
     assert machine.warnings(forced) == [
         "OPENBLAS_CORETYPE=Haswell in the environment: NumPy's matrix product (openblas 0.3.31 Haswell) does not run the way OpenBLAS "
         "would choose for this CPU, and its times are not those that NumPy has here otherwise; run with "
@@ -137,6 +137,5 @@ def test_a_forced_blas_kernel_is_warned_of() -> None:
 
 
 def test_a_busy_machine_is_warned_of() -> None:
-    assert machine.warnings({"environment": {}, "blas": "", "load_average": 1.26}) == [
-        "the load average was 1.3 at the start (0 on an idle machine): other processes are busy, or were until a minute ago, "
-        "and any time may be too long"]
+    assert machine.warnings({"environment": {}, "blas": "", "busy": 1.26}) == [
+        "other processes kept 1.3 cores busy when the run began: any time may be too long"]

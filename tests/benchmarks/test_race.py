@@ -54,7 +54,7 @@ def conv_race() -> dict[str, Measurement]:
 def test_who_is_wrong_gets_no_time(conv_race: dict[str, Measurement], setting: str) -> None:
     m = conv_race[f"liar {setting}"]
     assert m.refused.startswith(REFUSED[setting])
-    assert (m.turns, m.median, m.calls, m.verified) == ((), 0.0, 0, "")
+    assert (m.turns, m.median, m.calls, m.verified, m.lacks) == ((), 0.0, 0, "", False)
 
 
 @pytest.mark.parametrize("name", ["minicnn numpy", "liar honest", "liar talks", "liar slow"])
@@ -83,6 +83,7 @@ def test_directions_follow_each_other_in_the_same_processes() -> None:
             ours, other = running.run(direction)
             assert (ours.verified, ours.direction) == ("exact", direction)
             assert other.refused == ("" if direction == "forward" else "it cannot go back")
+            assert other.lacks == (direction != "forward")
         assert running.entered["minicnn numpy"]["threads"] == {"openblas": 1}
         assert "openblas" in running.entered["minicnn numpy"]["blas"]
 

@@ -53,10 +53,10 @@ def test_the_peers_networks_are_those_of_minicnn(problem: Network) -> None:
 @pytest.mark.parametrize("threads", [1, 2])
 def test_threads_are_those_of_the_environment(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(with_onnx, "_last_session", None)
-    assert with_onnx.intra_op_threads() is None
+    assert with_onnx.pools() == {}
     monkeypatch.setenv("OMP_NUM_THREADS", str(threads))
     with_onnx.prepare("cpu", CONV, "forward", CONV.arrays(0)).run()
-    assert with_onnx.intra_op_threads() == threads
+    assert with_onnx.pools() == {"onnxruntime": threads}
 
 
 def test_the_versions_are_named() -> None:
