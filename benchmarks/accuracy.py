@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-from minicnn.benchmarks.collect import Progress, add, enter, start
+from minicnn.benchmarks.collect import Keep, Progress, add, enter, start
 from minicnn.benchmarks.contestants import Contestant
 from minicnn.benchmarks.learning import TASKS, Task
 from minicnn.benchmarks.process import Failed, Process
@@ -35,10 +35,10 @@ class Student:
 
 
 def collect_accuracy(tasks: Sequence[Task], contestants: Sequence[Contestant], absent: Sequence[Entrant], settings: Settings,
-                     progress: Progress = lambda *_: None, keep: Callable[[Results], None] = lambda _: None) -> Results:
+                     progress: Progress = lambda *_: None, keep: Keep = lambda _: None) -> Results:
     """Every task, `rounds` times: with the seeds seed, seed + 1, ..."""
     suite = "accuracy-1" if set(tasks) <= set(TASKS.values()) else "part of accuracy-1"
-    results = start("accuracy", suite, contestants, absent, settings, progress, len(tasks))
+    results = start("accuracy", suite, contestants, absent, settings, progress, keep, len(tasks))
     for done, task in enumerate(tasks):
         def say(text: str, done: int = done, name: str = task.dataset) -> None:
             progress(done, len(tasks), f"{name}, {text}")

@@ -19,6 +19,7 @@ from minicnn.benchmarks.results import Case, Entrant, Measurement, Results
 LONG = 60.0          # seconds: after a longer run the peak is measured again, since a machine may have been busy when it began
 
 Progress = Callable[[int, int, str], None]      # (cases done, cases in all, what happens now)
+Keep = Callable[[Results], None]
 
 
 def choose(wanted: str | None, everyone: Sequence[Contestant] = (*BACKENDS, *PEERS)) -> tuple[list[Contestant], list[Entrant]]:
@@ -57,10 +58,11 @@ def peak(thread_count: int) -> dict[str, float]:
 
 def collect(kind: str, suite: str, problems: Iterable[tuple[str, Any]], directions: Sequence[str], contestants: Sequence[Contestant],
             absent: Sequence[Entrant], settings: Settings, progress: Progress = lambda *_: None,
-            keep: Callable[[Results], None] = lambda _: None) -> Results:
-    """Measure every problem in every direction. `keep` is given the results after each problem, so that nothing is lost if the run ends."""
+            keep: Keep = lambda _: None) -> Results:
+    """Measure every problem in every direction. `keep` is given the results before the first problem and after each one, so that nothing
+    is lost if the run ends."""
     problems = list(problems)
-    results, began = start(kind, suite, contestants, absent, settings, progress, len(problems)), time.monotonic()
+    results, began = start(kind, suite, contestants, absent, settings, progress, keep, len(problems)), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="minicnn-bench-cache-") as cache:
         settings = dataclasses.replace(settings, cache=cache)
         for done, (group, problem) in enumerate(problems):
@@ -81,12 +83,13 @@ def collect(kind: str, suite: str, problems: Iterable[tuple[str, Any]], directio
 
 
 def start(kind: str, suite: str, contestants: Sequence[Contestant], absent: Sequence[Entrant], settings: Settings, progress: Progress,
-          cases: int) -> Results:
+          keep: Keep, cases: int) -> Results:
     """Results with no cases yet: the machine, its peak, who takes part and who cannot."""
     progress(0, cases, "the machine and its peak")
     fingerprint = machine.fingerprint()
     results = Results(kind, suite, _stored(settings), fingerprint, peak(settings.threads), notes=machine.warnings(fingerprint))
     results.entrants = [*(Entrant(c.name, peer=c.peer) for c in contestants), *absent]
+    keep(results)
     return results
 
 

@@ -1,13 +1,15 @@
 """`minicnn bench`: the benchmarks on the command line. Every result is checked before it is timed."""
 from __future__ import annotations
 
+import contextlib
+import importlib
+import importlib.util
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from types import ModuleType
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    pass
 
 app = typer.Typer()
 
@@ -35,6 +37,24 @@ def bench(context: typer.Context) -> None:
         typer.echo(context.get_help())
 
 
+def _run() -> ModuleType:
+    """minicnn.benchmarks.run. Raises ValueError when what it needs is not installed."""
+    packages = {"psutil": "psutil", "threadpoolctl": "threadpoolctl", "cpuinfo": "py-cpuinfo"}
+    absent = [package for module, package in packages.items() if not importlib.util.find_spec(module)]
+    if absent:
+        raise ValueError(f"benchmarks need {', '.join(absent)}: pip install 'minicnn[bench]'")
+    return importlib.import_module("minicnn.benchmarks.run")
+
+
+@contextlib.contextmanager
+def _drawing() -> Iterator[None]:
+    """Turns a missing matplotlib into a sentence."""
+    try:
+        yield
+    except ImportError as error:
+        raise ValueError(f"plots need matplotlib ({error}): pip install 'minicnn[plots]'") from None
+
+
 def _suite_command(kind: str, short: str, text: str, example: str) -> None:
     """Add the command of one kind of benchmark."""
     def command(
@@ -42,7 +62,7 @@ def _suite_command(kind: str, short: str, text: str, example: str) -> None:
         backend: Backend = None, peers: Peers = True, threads: Threads = None, rounds: Rounds = 7, seconds: Seconds = 0.04,
         subnormal: Subnormal = False, seed: Seed = 0, json: Json = None, markdown: Markdown = False,
     ) -> None:
-        from minicnn.benchmarks import run
+        run = _run()
 
         chosen = run.problems(kind, problems or [], match)
         ways = run.directions(kind, directions)
@@ -93,7 +113,7 @@ def ladder(
       minicnn bench ladder
       minicnn bench ladder mb64ic32ih28oc32oh28kh3ph1 --backend numpy
     """
-    from minicnn.benchmarks import run
+    run = _run()
     from minicnn.benchmarks.ladder import collect_ladder
 
     settings = run.settings(threads, rounds, seconds, seed)
@@ -120,7 +140,7 @@ def accuracy(
       minicnn bench accuracy digits
       minicnn bench accuracy fashion-mnist --contestants minicnn,torch --rounds 1
     """
-    from minicnn.benchmarks import run
+    run = _run()
     from minicnn.benchmarks.accuracy import collect_accuracy
     from minicnn.benchmarks.learning import TASKS
 
@@ -144,7 +164,7 @@ def everything(
       minicnn bench all results
       minicnn bench all results --quick
     """
-    from minicnn.benchmarks import run
+    run = _run()
 
     refused = run.everything(Path(out), quick, contestants, backend, peers, threads, seed)
     if refused:
@@ -167,13 +187,42 @@ def report(
     """
     from minicnn.benchmarks.reporting.report import update
 
-    changed = update(Path(readme), Path(results), Path(plots), check)
+    with _drawing():
+        changed = update(Path(readme), Path(results), Path(plots), check)
     for what in changed:
         typer.echo(f"{'stale' if check else 'written'}: {what}")
     if not changed:
         typer.echo("everything is up to date")
     elif check:
         raise typer.Exit(1)
+
+
+@app.command(short_help="Plots of saved results.")
+def plot(
+    results: Annotated[list[str], typer.Argument(metavar="RESULTS.json...", help="What --json saved.", show_default=False)],
+    out: Annotated[str, typer.Option(metavar="DIR", help="Where the plots go; made if it is not there.")] = ".",
+    svg: Annotated[bool, typer.Option("--svg", help="Write SVG instead of PNG.")] = False,
+) -> None:
+    """Draw saved results: speeds beside torch's, the roofline with every case as a point, the ladder.
+
+    \b
+    Example:
+      minicnn bench plot conv.json --svg
+    """
+    from minicnn.benchmarks.reporting.drawing import save
+    from minicnn.benchmarks.reporting.plots import draw, drawings
+    from minicnn.benchmarks.results import Results
+
+    loaded = {Path(name).stem: Results.load(name) for name in results}
+    Path(out).mkdir(parents=True, exist_ok=True)
+    for stem, found in loaded.items():
+        if not drawings(found):
+            typer.echo(f"{stem}: nothing to draw: {found.kind} results without torch have no plot")
+        for name in drawings(found):
+            path = Path(out) / f"{stem}-{name}.{'svg' if svg else 'png'}"
+            with _drawing():
+                save(draw(name, found), path)
+            typer.echo(f"written: {path}")
 
 
 @app.command(short_help="What got faster or slower between two results.")
@@ -187,7 +236,7 @@ def compare(
     Example:
       minicnn bench compare before.json after.json
     """
-    from minicnn.benchmarks import run
+    run = _run()
     from minicnn.benchmarks.reporting import comparison
     from minicnn.benchmarks.results import Results
 

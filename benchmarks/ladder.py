@@ -2,10 +2,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from minicnn import kernels
-from minicnn.benchmarks.collect import Progress, choose, collect
+from minicnn.benchmarks.collect import Keep, Progress, choose, collect
 from minicnn.benchmarks.contestants import BACKENDS, PEERS, RUNGS, Contestant
 from minicnn.benchmarks.problems import Conv
 from minicnn.benchmarks.race import Settings
@@ -24,7 +24,7 @@ def entrants(backend: str | None, peers: bool) -> Sequence[Contestant]:
 
 
 def collect_ladder(problem: Conv, backend: str | None, peers: bool, settings: Settings, progress: Progress = lambda *_: None,
-                   keep: Callable[[Results], None] = lambda _: None) -> Results:
+                   keep: Keep = lambda _: None) -> Results:
     """Measure the forward pass of `problem` on every rung, and put the rung's predicted cost beside its times."""
     present, absent = choose(None, entrants(backend, peers))
 

@@ -1,10 +1,11 @@
 """The race: every contestant in a process of its own, its results checked, then timed by turns, so that a slow minute hits all alike."""
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -45,33 +46,59 @@ class Runner:
     turns: list[list[float]] = field(default_factory=list)
     found: dict[str, Any] = field(default_factory=dict)
 
-    def measurement(self, problem: Any, direction: str) -> Measurement:
+    def measurement(self, heat: Heat) -> Measurement:
         calls = [t for turn in self.turns for t in turn]
         q1, middle, q3 = quartiles(calls)
-        return Measurement(str(problem), direction, self.contestant.name, turns=tuple(median(turn) for turn in self.turns),
+        return Measurement(str(heat.problem), heat.direction, self.contestant.name, turns=tuple(median(turn) for turn in self.turns),
                            calls=len(calls), median=middle, q1=q1, q3=q3, **self.found)
 
 
 @dataclass
-class Race:
-    """One problem: `run(direction)` measures all contestants. Use it in a with block, which ends their processes."""
+class Heat:
+    """One direction of a problem: its inputs, the right answers, and who was refused a time, with the reason."""
     problem: Any
-    contestants: Sequence[Contestant]
-    settings: Settings
-    say: Callable[[str], None] = lambda _: None
-    entered: dict[str, dict[str, Any]] = field(default_factory=dict)     # by name: what it is, threads and BLAS kernel read back
+    direction: str
+    arrays: Arrays
+    subnormal: bool = False
+    refused: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.answers: Arrays = self.problem.answers(self.direction, self.arrays)
+
+    def check(self, outputs: Arrays) -> Verified:
+        """Raises Wrong unless the outputs are right."""
+        flushed = flush_error(self.problem, self.direction) if self.subnormal else 0.0
+        return verify(outputs, self.answers, lambda: self.problem.bounds(self.direction, self.arrays), flushed)
+
+
+class Race:
+    """One problem: `run(direction)` measures all contestants. Use it in a with block, which ends their processes.
+
+    entered: by name, what a contestant is, and the threads and BLAS kernel that it read back.
+    """
+
+    def __init__(self, problem: Any, contestants: Sequence[Contestant], settings: Settings,
+                 say: Callable[[str], None] = lambda _: None) -> None:
+        self.problem, self.contestants, self.settings, self.say = problem, contestants, settings, say
+        self.entered: dict[str, dict[str, Any]] = {}
+        self.never: dict[str, str] = {}                        # who could not even start, with the reason
+        self.runners: list[Runner] = []
 
     def __enter__(self) -> Race:
         self.folder = tempfile.TemporaryDirectory(prefix="minicnn-bench-")
-        self.refusals: dict[str, str] = {}
-        starting = [Runner(c, Process(self.settings.threads, self.settings.cache)) for c in self.contestants]
-        self.runners: list[Runner] = []
+        self.outputs = Path(self.folder.name) / "outputs.npz"
         self.say("starting")
-        for runner in starting:                                # all import at once, and are suspended as they finish
-            self._try(runner, lambda r: r.process.start(r.contestant, self.problem, self.settings.seed))
-        for runner in starting:
-            if self._try(runner, lambda r: self.entered.__setitem__(r.contestant.name, r.process.receive(300))):
-                self.runners.append(runner)
+        try:
+            for contestant in self.contestants:                # all import at once, and are suspended as they finish
+                self.runners.append(Runner(contestant, Process(self.settings.threads, self.settings.cache)))
+                with self._noting(contestant.name, self.never):
+                    self.runners[-1].process.start(contestant, self.problem, self.settings.seed)
+            for runner in self.runners:
+                with self._noting(runner.contestant.name, self.never):
+                    self.entered[runner.contestant.name] = runner.process.receive(300)
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -81,108 +108,86 @@ class Race:
 
     def run(self, direction: str) -> list[Measurement]:
         """What each contestant did, in their order: times if its results are right, else the reason why it has none."""
-        arrays = self.problem.arrays(self.settings.seed)
-        answers = self.problem.answers(direction, arrays)
-        refused, lacking = dict(self.refusals), dict[str, str]()
-        able: list[Runner] = []
-        for runner in self.runners:
-            name, module = runner.contestant.name, runner.contestant.load()
-            lacks = module.lacks(runner.contestant.setting, self.problem, direction)
-            if lacks:
-                lacking[name] = lacks
-            elif self._prepare(runner, direction, arrays, answers, refused):
-                able.append(runner)
-        able = self._rounds(able, direction, self.settings.rounds, refused)
-        able = [runner for runner in able if self._finish(runner, direction, arrays, answers, refused)]
-        found = {runner.contestant.name: runner.measurement(self.problem, direction) for runner in able}
+        heat = Heat(self.problem, direction, self.problem.arrays(self.settings.seed), refused=dict(self.never))
+        lacking = self._lacking(direction)
+        able = [r for r in self.runners if r.contestant.name not in {**heat.refused, **lacking}]
+        able = [r for r in able if self._prepare(r, heat)]
+        able = [r for r in self._rounds(able, heat, self.settings.rounds) if self._finish(r, heat)]
+        found = {r.contestant.name: r.measurement(heat) for r in able}
         if self.settings.subnormal:
-            self._subnormal(able, direction, arrays, found)
+            self._subnormal([r for r in able if r.contestant != YARDSTICK], direction, found)
         copy = found.pop(YARDSTICK.name, None)
         if copy:
             found = {name: dataclasses.replace(m, extra={**m.extra, "copy": copy.median}) for name, m in found.items()}
-        nothing = [Measurement(str(self.problem), direction, name, refused=why, lacks=name in lacking)
-                   for name, why in {**refused, **lacking}.items() if name != YARDSTICK.name]
-        order = [c.name for c in self.contestants]
-        return sorted([*found.values(), *nothing], key=lambda m: order.index(m.contestant))
+        for name, why in {**heat.refused, **lacking}.items():
+            found[name] = Measurement(str(self.problem), direction, name, refused=why, lacks=name in lacking)
+        return [found[c.name] for c in self.contestants if c != YARDSTICK]
 
-    def _prepare(self, runner: Runner, direction: str, arrays: Arrays, answers: Arrays, refused: dict[str, str],
-                 subnormal: bool = False) -> bool:
+    def _lacking(self, direction: str) -> dict[str, str]:
+        """Who has no answer to this problem, with the reason."""
+        reasons = {c.name: c.load().lacks(c.setting, self.problem, direction) for c in self.contestants}
+        return {name: reason for name, reason in reasons.items() if reason}
+
+    def _prepare(self, runner: Runner, heat: Heat) -> bool:
         """Set up, compile, call once, and check what came out."""
-        self.say(f"{direction}: {runner.contestant.name} compiles and is checked")
+        name = runner.contestant.name
+        self.say(f"{heat.direction}: {name} compiles and is checked")
         runner.turns, runner.found = [], {}
-        path = f"{self.folder.name}/outputs.npz"
-        try:
-            answer = runner.process.ask(do="prepare", direction=direction, subnormal=subnormal, save=path)
-            verified = self._check(path, direction, arrays, answers, subnormal, runner)
-        except (Failed, Wrong) as error:
-            refused[runner.contestant.name] = str(error)
-            return False
-        self.entered[runner.contestant.name] |= {"threads": answer["threads"], "blas": answer["blas"]}
-        runner.found = {"first_call": answer["first_call"], "algorithm": answer["algorithm"], "verified": verified.tier,
-                        "error": verified.error}
-        return True
+        with self._noting(name, heat.refused):
+            answer = runner.process.ask(do="prepare", direction=heat.direction, subnormal=heat.subnormal, save=str(self.outputs))
+            verified = Verified("exact") if runner.contestant == YARDSTICK else heat.check(load_outputs(self.outputs))
+            self.entered[name] |= {"threads": answer["threads"], "blas": answer["blas"]}
+            runner.found = {"first_call": answer["first_call"], "algorithm": answer["algorithm"], "verified": verified.tier,
+                            "error": verified.error}
+        return name not in heat.refused
 
-    def _rounds(self, runners: list[Runner], direction: str, rounds: int, refused: dict[str, str]) -> list[Runner]:
+    def _rounds(self, runners: list[Runner], heat: Heat, rounds: int) -> list[Runner]:
         """Turn by turn; whoever began a round ends the next one. Returns those that came through."""
         begin = time.perf_counter()
         for i in range(rounds):
-            self.say(f"{direction}: round {i + 1} of {rounds}")
+            self.say(f"{heat.direction}: round {i + 1} of {rounds}")
             if i >= ENOUGH and time.perf_counter() - begin > self.settings.limit:
                 break
             start = i % max(len(runners), 1)
             for runner in runners[start:] + runners[:start]:
-                try:
+                with self._noting(runner.contestant.name, heat.refused):
                     runner.turns.append(runner.process.ask(do="turn", seconds=self.settings.seconds, most=MOST_CALLS)["times"])
-                except Failed as error:
-                    refused[runner.contestant.name] = str(error)
-            runners = [runner for runner in runners if runner.contestant.name not in refused]
+            runners = [runner for runner in runners if runner.contestant.name not in heat.refused]
         return runners
 
-    def _finish(self, runner: Runner, direction: str, arrays: Arrays, answers: Arrays, refused: dict[str, str]) -> bool:
+    def _finish(self, runner: Runner, heat: Heat) -> bool:
         """Memory, and a check of the last call's outputs: the times are of calls that were right."""
-        path = f"{self.folder.name}/outputs.npz"
-        try:
-            runner.found["memory"] = runner.process.ask(do="end", save=path)["memory"]
-            if direction == "step":                            # ever further from the first step; the loss must still be a number
-                if not np.isfinite(load_outputs(path)["loss"]):
+        name = runner.contestant.name
+        with self._noting(name, heat.refused):
+            runner.found["memory"] = runner.process.ask(do="end", save=str(self.outputs))["memory"]
+            outputs = load_outputs(self.outputs)
+            if heat.direction == "step":                       # ever further from the first step; the loss must still be a number
+                if not np.isfinite(outputs["loss"]):
                     raise Wrong("the loss became NaN or infinite while it was timed")
-            else:
-                self._check(path, direction, arrays, answers, False, runner)
-        except (Failed, Wrong) as error:
-            refused[runner.contestant.name] = str(error)
-            return False
-        return True
+            elif runner.contestant != YARDSTICK:
+                heat.check(outputs)
+        return name not in heat.refused
 
-    def _check(self, path: str, direction: str, arrays: Arrays, answers: Arrays, subnormal: bool, runner: Runner) -> Verified:
-        if runner.contestant == YARDSTICK:
-            return Verified("exact")
-        got = load_outputs(path)
-        Path(path).unlink()
-        flushed = flush_error(self.problem, direction) if subnormal else 0.0
-        return verify(got, answers, lambda: self.problem.bounds(direction, arrays), flushed)
-
-    def _subnormal(self, runners: list[Runner], direction: str, arrays: Arrays, found: dict[str, Measurement]) -> None:
+    def _subnormal(self, runners: list[Runner], direction: str, found: dict[str, Measurement]) -> None:
         """The same once more on subnormal inputs, in three rounds."""
-        arrays = with_subnormals(arrays, direction)
-        answers, refused = self.problem.answers(direction, arrays), dict[str, str]()
-        able = [r for r in runners if r.contestant != YARDSTICK and self._prepare(r, direction, arrays, answers, refused, subnormal=True)]
-        for runner in self._rounds(able, f"{direction}, subnormal", 3, refused):
+        arrays = with_subnormals(self.problem.arrays(self.settings.seed), direction)
+        heat = Heat(self.problem, direction, arrays, subnormal=True)
+        for runner in self._rounds([r for r in runners if self._prepare(r, heat)], heat, 3):
             name = runner.contestant.name
             found[name] = dataclasses.replace(found[name], subnormal=median(t for turn in runner.turns for t in turn))
-        for name, why in refused.items():
+        for name, why in heat.refused.items():
             found[name].extra["subnormal refused"] = why
 
-    def _try(self, runner: Runner, action: Callable[[Runner], Any]) -> bool:
+    @contextlib.contextmanager
+    def _noting(self, name: str, refused: dict[str, str]) -> Iterator[None]:
+        """Whatever goes wrong for a contestant is the reason why it has no time; the others go on."""
         try:
-            action(runner)
-        except Failed as error:
-            self.refusals[runner.contestant.name] = str(error)
-            runner.process.stop()
-            return False
-        return True
+            yield
+        except (Failed, Wrong) as error:
+            refused[name] = str(error)
 
 
-def load_outputs(path: str) -> Arrays:
+def load_outputs(path: str | Path) -> Arrays:
     """What a contestant's process saved. Nothing is unpickled."""
     with np.load(path, allow_pickle=False) as file:
         return dict(file)

@@ -93,7 +93,7 @@ class Session:
     def __init__(self, json: str | None, markdown: bool = False) -> None:
         self.json, self.markdown = Path(json) if json else None, markdown
         self.results: Results | None = None
-        self.shown = 0
+        self.shown = self.noted = 0
         if self.json and not self.json.parent.is_dir():
             raise ValueError(f"cannot save {self.json}: there is no folder {self.json.parent}")
         self.bar = Progress(TextColumn("{task.description}", markup=False), BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn(),
@@ -120,8 +120,11 @@ class Session:
         self.bar.update(self.task, completed=done, total=total, description=text[:70])
 
     def keep(self, results: Results) -> None:
-        """After each problem: print what is new, and save all of it."""
+        """Before the first problem and after each: print what is new, and save all of it. Notes go to stderr: some are reasons to stop."""
         self.results = results
+        for note in results.notes[self.noted:]:
+            self.bar.console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
+        self.noted = len(results.notes)
         if not self.markdown:
             for case in results.cases[self.shown:]:
                 table.show_case(results, case, console())

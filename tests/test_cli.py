@@ -180,9 +180,10 @@ def test_lists() -> None:
 
 
 BENCHMARKS = [f"bench {kind}" for kind in (*SUITES, "ladder", "accuracy", "all")]
+LISTS = ["backends", "models", "datasets", "bench report", "bench compare", "bench plot"]
 
 
-@pytest.mark.parametrize("command", ["train", "predict", "backends", "models", "datasets", *BENCHMARKS, "bench report", "bench compare"])
+@pytest.mark.parametrize("command", ["train", "predict", *LISTS, *BENCHMARKS])
 def test_help_has_an_example(command: str) -> None:
     *groups, name = command.split()
     assert ok(*groups, name, "-h") == ok(*groups, name, "--help")

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from minicnn.benchmarks.reporting.report import update
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-COMMANDS = sorted(set(re.findall(r"^minicnn ((?:bench )?[a-z]+)", README, re.MULTILINE)))
+BLOCKS = "".join(re.findall(r"```\n(.*?)```", README, re.DOTALL))
+COMMANDS = sorted(set(re.findall(r"^minicnn ((?:bench )?[a-z]+)", BLOCKS, re.MULTILINE)))
 
 
 def test_the_example_runs_and_learns() -> None:
@@ -28,6 +31,11 @@ def test_every_picture_and_file_exists() -> None:
             assert f"\n## {name[1:].capitalize()}\n" in README, name
         else:
             assert (ROOT / name).exists(), name
+
+
+def test_benchmark_sections_are_those_of_the_results() -> None:
+    """What `minicnn bench report --check` says."""
+    assert update(ROOT / "README.md", ROOT / "benchmarks/results", ROOT / "docs/bench", check=True) == []
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -66,7 +66,7 @@ def found() -> dict[str, Measurement]:
     liars = [Contestant(f"liar {s}", "tests.benchmarks.liar", s, peer=False) for s in ("bad start", "diverges", "no library")]
     kept = []
     results = collect_accuracy([SHORT], [NUMPY, *liars], [], Settings(threads=1, rounds=1), keep=kept.append)
-    assert kept == [results]
+    assert kept == [results, results], "before the first task and after it"
     assert [(c.id, c.direction) for c in results.cases] == [("digits:tinyvgg:mb64", "train")]
     assert results.entrants[0].threads == {"openblas": 1}
     return {m.contestant: m for m in results.measurements}
