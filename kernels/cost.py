@@ -8,7 +8,7 @@ from dataclasses import dataclass
 class Cost:
     """Of one forward pass.
 
-    macs: multiply-adds (1 MAC = 2 FLOP), those in the padding included.
+    macs: multiply-adds (1 MAC = 2 FLOP), those with padding included where the way to compute makes them.
     bytes_moved: what its passes over arrays read and write, as if nothing stayed in a cache between two passes.
     workspace: the most bytes of temporary arrays alive at a time, beside x, w and y.
     """

@@ -36,9 +36,10 @@ def conv2d(x: Array, w: Array, b: Array | None, window: Window2d, groups: int = 
 
 
 def conv2d_cost(x_shape: tuple[int, ...], w_shape: tuple[int, ...], window: Window2d, groups: int = 1, itemsize: int = 4) -> Cost:
-    """Every product reads its x and its w anew; every y is written in float64, read, and written once more, rounded."""
+    """Every product reads its x and its w anew, none is made with padding; every y is written in float64, read, and written once more,
+    rounded."""
     outputs = x_shape[0] * w_shape[0] * math.prod(window.output_size(x_shape[2:]))
-    macs = outputs * math.prod(w_shape[1:])
+    macs = x_shape[0] * w_shape[0] * w_shape[1] * window.reads(x_shape[2:])
     return Cost(macs, 2 * macs * itemsize + outputs * (8 + 8 + itemsize), workspace=8 * outputs)
 
 

@@ -132,6 +132,18 @@ class Window2d:
         (H, W), (top, _, left, _) = input_size, self.padding
         return ..., slice(top, top + H), slice(left, left + W)
 
+    def reads(self, input_size: Sequence[int]) -> int:
+        """How many pairs of an output and a kernel offset read the input rather than padding.
+
+        >>> Window2d.of(3, padding=1).reads((4, 4))        # 16 outputs, 9 offsets: less 44 in the padding
+        100
+        """
+        found = 1
+        for n, o, k, s, d, p0 in zip(input_size, self.output_size(input_size), self.kernel, self.stride, self.dilation, self.padding[::2],
+                                     strict=True):
+            found *= sum(0 <= i * s + j * d - p0 < n for i in range(o) for j in range(k))
+        return found
+
     def taps(self, kh: int, kw: int, output_size: Sequence[int]) -> tuple[Any, slice, slice]:
         """The index of what all windows read at kernel offset (kh, kw): padded[..., oh*SH + kh*DH, ow*SW + kw*DW] for all oh, ow."""
         (OH, OW), (SH, SW), (DH, DW) = output_size, self.stride, self.dilation

@@ -111,8 +111,11 @@ class Conv:
         return {"forward": self.C // self.groups * KK, "grad_input": self.F // self.groups * KK, "grad_weight": self.N * OHOW}[direction]
 
     def macs(self, direction: str) -> int:
-        """The same for all three: one multiply-add for every output and every weight it sees, those in the padding included."""
-        return int(np.prod(self.y_shape)) * int(np.prod(self.w_shape[1:]))
+        """The same for all three: a multiply-add for every weight that meets a pixel.
+
+        Products with padding are not counted: who skips them would seem to be faster than the machine's peak.
+        """
+        return self.N * self.F * self.w_shape[1] * self.window.reads((self.H, self.W))
 
     def bytes(self, direction: str) -> int:
         return 4 * sum(int(np.prod(shape)) for shape in (self.x_shape, self.w_shape, self.y_shape))

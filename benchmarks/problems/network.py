@@ -8,7 +8,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from minicnn.benchmarks.problems.conv import Conv
 from minicnn.benchmarks.problems.problem import Arrays, U
+from minicnn.kernels.window import Window2d
 
 SIZES = {"lenet": (1, 28), "tinyvgg": (1, 28), "resnet8": (3, 32)}      # channels, height and width
 CLASSES = 10
@@ -124,8 +126,12 @@ class Network:
         counts: list[int] = []
 
         def count(module: Any, inputs: Any, output: Any) -> None:
-            weights_per_output = int(np.prod(module.weight.shape[1:]))
-            counts.append(self.N * output.numel() * weights_per_output)
+            if isinstance(module, nn.Linear):
+                counts.append(self.N * module.weight.numel())
+            else:
+                _, C, H, W = inputs[0].shape
+                window = Window2d.of(module.weight.shape[2:], module.stride, module.padding, module.dilation)
+                counts.append(Conv(self.N, C, H, W, len(module.weight), window, module.groups).macs("forward"))
 
         model = self.build().eval()
         for module in model.modules():

@@ -7,8 +7,9 @@ from minicnn.benchmarks.results import Case, Measurement, Results
 
 COLUMNS = [Column("rung", left=True), Column("what it does", left=True, aside=True), Column("MAC"), Column("moved"), Column("workspace"),
            Column("time"), Column("GFLOP/s"), Column("peak"), Column("memory"), Column("× above"), Column("× torch")]
-CAPTION = ("Computed: MAC (1 MAC = 2 FLOP), bytes moved, workspace. Measured: time (median), GFLOP/s, its share of the peak, memory at its "
-           "peak with inputs. × above: how many times as fast as the rung above. × torch: as torch's best setting in the same run.")
+CAPTION = ("Computed: MAC (those with padding too, where the rung makes them), bytes moved, workspace. Measured: time (median), GFLOP/s "
+           "(1 MAC = 2 FLOP, products with padding not counted), its share of the peak, memory at its peak with inputs. × above: how many "
+           "times as fast as the rung above. × torch: as torch's best setting in the same run.")
 
 
 def table(results: Results, case: Case) -> Table:

@@ -19,7 +19,7 @@ MANY = 12            # cases: more than that are summed up
 CAPTION = ("checked: exact, or the largest error as a share of its rounding bound. first call: with compilation. IQR: the middle half of "
            "the times, as a share of the median. {limit} MiB: memory at the peak, inputs included. × torch: how many times as fast as "
            "torch's best setting (best) in the same run, with a 95 % interval; SAME: within 3 %.")
-LIMITS = {"compute": "GFLOP/s: 1 MAC = 2 FLOP. peak: share of the FLOP/s measured in the same run.",
+LIMITS = {"compute": "GFLOP/s: 1 MAC = 2 FLOP, products with padding not counted. peak: share of the FLOP/s measured in the same run.",
           "memory": "GB/s: if every array moved once. copy: share of the speed at which the same bytes were copied in the same run."}
 CAPTIONS = {"ladder": ladder_table.CAPTION, "accuracy": accuracy_table.CAPTION}
 

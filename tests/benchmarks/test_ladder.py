@@ -32,11 +32,13 @@ def test_workspace_is_what_numpy_allocates(rung: kernels.Rung, shape: str) -> No
 @pytest.mark.parametrize("rung", kernels.LADDER, ids=lambda rung: rung.name)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_costs_are_possible(rung: kernels.Rung, shape: str) -> None:
-    """The multiply-adds of the problem; at least every array once; twice that in float64."""
+    """The multiply-adds of the problem, or with padding more; at least every array once; twice that in float64."""
     problem = Conv.parse(shape)
     arguments = problem.x_shape, problem.w_shape, problem.window, problem.groups
     cost, double = rung.load().conv2d_cost(*arguments), rung.load().conv2d_cost(*arguments, itemsize=8)
-    assert cost.macs == double.macs == problem.macs("forward")
+    assert cost.macs == double.macs
+    with_padding = int(np.prod(problem.y_shape)) * int(np.prod(problem.w_shape[1:]))
+    assert cost.macs == (problem.macs("forward") if rung.name == "loops" else with_padding) >= problem.macs("forward")
     assert cost.bytes_moved >= 4 * int(np.prod(problem.y_shape))
     assert cost.bytes_moved < double.bytes_moved <= 2 * cost.bytes_moved
 
@@ -82,4 +84,4 @@ def test_who_climbs() -> None:
 def test_loops_are_not_waited_for() -> None:
     loops = next(c for c in entrants(None, False) if c.name == "loops")
     reasons = [loops.load().lacks(loops.setting, problem, "forward") for problem in (SMALL, LARGE)]
-    assert reasons == [None, "nested loops are not waited for: 462,422,016 multiply-adds, at some two million a second"]
+    assert reasons == [None, "nested loops are not waited for: 440,664,064 multiply-adds, at some two million a second"]

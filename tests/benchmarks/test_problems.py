@@ -158,19 +158,19 @@ def test_other_answers_are_torchs() -> None:
                 assert_close64(got, expected[name].detach().numpy(), f"{problem.family} {direction} {name}")
 
 
-def test_macs_of_a_convolution_are_those_of_the_loops() -> None:
-    problem = Conv.parse(SMALL)
+@pytest.mark.parametrize("string", [SMALL, "mb1ic2ih6iw5oc3kh5kw3ph2pw1", "mb2ic3ih9oc2kh3"])
+def test_macs_of_a_convolution_are_those_of_the_loops(string: str) -> None:
+    problem = Conv.parse(string)
     x, w = (np.ones(shape) for shape in (problem.x_shape, problem.w_shape))
-    no_padding = dataclasses.replace(problem, window=dataclasses.replace(problem.window, padding=(0, 0, 0, 0)))
-    y = reference.conv2d(x, w, None, no_padding.window, 2)     # of ones: every output counts its own products
-    assert {no_padding.macs(d) for d in Conv.directions} == {int(y.sum())}
-    assert problem.bytes("forward") == 4 * (x.size + w.size + int(np.prod(problem.y_shape)))
+    y = reference.conv2d(x, w, None, problem.window, problem.groups)       # of ones: every output counts its own products
+    assert {problem.macs(d) for d in Conv.directions} == {int(y.sum())}
+    assert problem.bytes("forward") == 4 * (x.size + w.size + y.size)
 
 
 def test_network_counts() -> None:
-    """LeNet by hand: 28x28x6x25 + 10x10x16x150 + 400x120 + 120x84 + 84x10 multiply-adds; 61,706 parameters."""
+    """LeNet by hand: 134 of 28*5 taps of its first layer's rows lie in the image, and as many of its columns'; 61,706 parameters."""
     problem = Network.parse("lenet:mb2")
-    layers = [28 * 28 * 6 * 25, 10 * 10 * 16 * 150, 400 * 120, 120 * 84, 84 * 10]
+    layers = [134 * 134 * 6, 10 * 10 * 16 * 150, 400 * 120, 120 * 84, 84 * 10]
     assert problem.macs("forward") == 2 * sum(layers)
     assert problem.macs("step") == 2 * (3 * sum(layers) - layers[0])
     assert problem.bytes("forward") == 4 * (2 * 28 * 28 + 61_706)
