@@ -7,16 +7,13 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from minicnn.benchmarks import machine, threads
 from minicnn.benchmarks.contestants import BACKENDS, PEERS, YARDSTICK, Contestant
-from minicnn.benchmarks.race import Race, Settings
+from minicnn.benchmarks.race import ENOUGH, Race, Settings
 from minicnn.benchmarks.results import Case, Entrant, Measurement, Results
-
-LONG = 60.0          # seconds: after a longer run the peak is measured again, since a machine may have been busy when it began
 
 Progress = Callable[[int, int, str], None]      # (cases done, cases in all, what happens now)
 Keep = Callable[[Results], None]
@@ -62,7 +59,7 @@ def collect(kind: str, suite: str, problems: Iterable[tuple[str, Any]], directio
     """Measure every problem in every direction. `keep` is given the results before the first problem and after each one, so that nothing
     is lost if the run ends."""
     problems = list(problems)
-    results, began = start(kind, suite, contestants, absent, settings, progress, keep, len(problems)), time.monotonic()
+    results = start(kind, suite, contestants, absent, settings, progress, keep, len(problems))
     with tempfile.TemporaryDirectory(prefix="minicnn-bench-cache-") as cache:
         settings = dataclasses.replace(settings, cache=cache)
         for done, (group, problem) in enumerate(problems):
@@ -75,7 +72,7 @@ def collect(kind: str, suite: str, problems: Iterable[tuple[str, Any]], directio
                     add(results, case_of(problem, direction, group), race.run(direction))
                 enter(results, race.entered)
             keep(results)
-    if time.monotonic() - began > LONG:
+    if settings.rounds >= ENOUGH:                              # once more, since the machine may have been busy when the run began
         progress(len(problems), len(problems), "the machine's peak once more")
         results.peak = {name: max(rate, results.peak[name]) for name, rate in peak(settings.threads).items()}
         keep(results)
