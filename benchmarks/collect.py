@@ -12,8 +12,9 @@ from typing import Any
 
 from minicnn.benchmarks import machine, threads
 from minicnn.benchmarks.contestants import BACKENDS, PEERS, YARDSTICK, Contestant
-from minicnn.benchmarks.race import ENOUGH, Race, Settings
+from minicnn.benchmarks.race import Race, Settings
 from minicnn.benchmarks.results import Case, Entrant, Measurement, Results
+from minicnn.benchmarks.statistics import ENOUGH
 
 Progress = Callable[[int, int, str], None]      # (cases done, cases in all, what happens now)
 Keep = Callable[[Results], None]

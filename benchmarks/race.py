@@ -17,11 +17,10 @@ from minicnn.benchmarks.contestants import YARDSTICK, Contestant
 from minicnn.benchmarks.problems import Arrays
 from minicnn.benchmarks.process import Failed, Process
 from minicnn.benchmarks.results import Measurement
-from minicnn.benchmarks.statistics import quartiles
+from minicnn.benchmarks.statistics import ENOUGH, quartiles
 from minicnn.benchmarks.subnormal import flush_error, with_subnormals
 from minicnn.benchmarks.verify import Verified, Wrong, verify
 
-ENOUGH = 5           # rounds there must be, however slow they are
 MOST_CALLS = 5_000   # in a turn
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 SAME = 1.03         # within 3 % of each other is the same speed
+ENOUGH = 5          # rounds: fewer can show nothing
 COVERAGE = 0.95     # how sure the interval of a ratio should be of holding the true median
 
 
@@ -53,7 +54,7 @@ def compare(reference: Sequence[float], times: Sequence[float]) -> Ratio:
     """
     ratios = [r / t for r, t in zip(reference, times, strict=True)]
     low, high = median_interval(ratios)
-    if len(ratios) < 5:
+    if len(ratios) < ENOUGH:
         verdict = "UNCLEAR"
     elif low >= 1 / SAME and high <= SAME:
         verdict = "SAME"

@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any
 from minicnn.benchmarks.reporting import document, units
 from minicnn.benchmarks.reporting.document import Block, Column, Table
 from minicnn.benchmarks.results import Case, Measurement, Results
-from minicnn.benchmarks.statistics import SAME, geometric_mean, median_interval
+from minicnn.benchmarks.statistics import ENOUGH, SAME, geometric_mean, median_interval
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-ENOUGH = 5          # rounds; fewer can show nothing
 VERDICTS = ("FASTER", "SLOWER", "SAME", "UNCLEAR")
 BASES = {"torch": "relative to torch", "time": "absolute times"}
 CAPTION = ("Relative to torch: to the fastest of its settings that both runs have, so that the machine's state cancels. Absolute times, "
