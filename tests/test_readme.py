@@ -11,8 +11,8 @@ from minicnn.benchmarks.reporting.report import update
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-BLOCKS = "".join(re.findall(r"```\n(.*?)```", README, re.DOTALL))
-COMMANDS = sorted(set(re.findall(r"^minicnn ((?:bench )?[a-z]+)", BLOCKS, re.MULTILINE)))
+TYPED = "".join(block for language, block in re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL) if not language)
+COMMANDS = sorted(set(re.findall(r"^minicnn ((?:bench )?[a-z]+)", TYPED, re.MULTILINE)))
 
 
 def test_the_example_runs_and_learns() -> None:
@@ -40,6 +40,7 @@ def test_benchmark_sections_are_those_of_the_results() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_exists(command: str) -> None:
+    assert len(COMMANDS) > 8
     run = subprocess.run([sys.executable, "-m", "minicnn.cli", *command.split(), "--help"], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert "Example" in run.stdout
