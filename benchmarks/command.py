@@ -13,7 +13,7 @@ import typer
 
 app = typer.Typer()
 
-Problems = Annotated[list[str] | None, typer.Argument(metavar="[PROBLEM]...", help="Problem strings; the whole suite without.",
+Problems = Annotated[list[str] | None, typer.Argument(metavar="PROBLEM", help="Problem strings; the whole suite without.",
                                                       show_default=False)]
 Match = Annotated[str | None, typer.Option(help="Only the suite's problems whose group or string holds this text.", show_default="all")]
 Directions = Annotated[str | None, typer.Option(metavar="NAMES", help="Only these, separated by commas.", show_default="all")]
@@ -98,7 +98,7 @@ _suite_command("infer", "One forward pass of a network.", "Time one forward pass
 
 @app.command(short_help="One convolution, computed every way.")
 def ladder(
-    problem: Annotated[str, typer.Argument(metavar="[PROBLEM]", help="A problem string.")] = "mb1ic16ih14oc16oh14kh3ph1",
+    problem: Annotated[str, typer.Argument(metavar="PROBLEM", help="A problem string.")] = "mb1ic16ih14oc16oh14kh3ph1",
     backend: Annotated[str | None, typer.Option(help="Measure this backend too: numba or numpy.", show_default="none")] = None,
     peers: Peers = True, threads: Threads = None, rounds: Rounds = 7, seconds: Seconds = 0.04, seed: Seed = 0, json: Json = None,
     markdown: Markdown = False,
@@ -124,7 +124,7 @@ def ladder(
 
 @app.command(short_help="Seconds of training to a test accuracy.")
 def accuracy(
-    datasets: Annotated[list[str] | None, typer.Argument(metavar="[DATASET]...", show_default="digits, and fashion-mnist if it is here",
+    datasets: Annotated[list[str] | None, typer.Argument(metavar="DATASET", show_default="digits, and fashion-mnist if it is here",
                                                          help="digits or fashion-mnist.")] = None,
     contestants: Contestants = None, backend: Backend = None, peers: Peers = True, threads: Threads = None,
     rounds: Annotated[int, typer.Option(help="Trainings of each contestant, each with another order of the batches.")] = 3,
@@ -199,7 +199,7 @@ def report(
 
 @app.command(short_help="Plots of saved results.")
 def plot(
-    results: Annotated[list[str], typer.Argument(metavar="RESULTS.json...", help="What --json saved.", show_default=False)],
+    results: Annotated[list[str], typer.Argument(metavar="RESULTS.json", help="What --json saved.", show_default=False)],
     out: Annotated[str, typer.Option(metavar="DIR", help="Where the plots go; made if it is not there.")] = ".",
     svg: Annotated[bool, typer.Option("--svg", help="Write SVG instead of PNG.")] = False,
 ) -> None:

@@ -27,7 +27,7 @@ MOST_CALLS = 5_000   # in a turn
 @dataclass(frozen=True)
 class Settings:
     """How to measure. rounds: turns of each contestant; seconds: of measured calls a turn; limit: when a case's rounds take longer
-    than this many seconds, it ends after five."""
+    than this many seconds, it ends after six."""
     threads: int
     rounds: int = 7
     seconds: float = 0.04

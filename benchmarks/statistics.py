@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 SAME = 1.03         # within 3 % of each other is the same speed
-ENOUGH = 5          # rounds: fewer can show nothing
 COVERAGE = 0.95     # how sure the interval of a ratio should be of holding the true median
+ENOUGH = 6          # rounds: not even the range of fewer is an interval of that coverage
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def compare(reference: Sequence[float], times: Sequence[float]) -> Ratio:
 
     The i-th values are neighbours in time, so a slow minute hits both and cancels in the ratio. The verdict looks at the interval of
     the median ratio: SAME if it lies within 3 % of 1, FASTER or SLOWER if it lies on one side of 1, else UNCLEAR (also with fewer
-    than five rounds, which can show nothing).
+    than six rounds, whose range is no 95 % interval).
     """
     ratios = [r / t for r, t in zip(reference, times, strict=True)]
     low, high = median_interval(ratios)

@@ -31,7 +31,7 @@ class Change:
 
     basis: "torch" when speeds are relative to torch, "time" when they are absolute. before, after: the speed, as times as fast as
     torch or as calls a second. verdict: FASTER or SLOWER when the 95 % intervals of the two speeds do not overlap and they are more
-    than 3 % apart, SAME within 3 %, else UNCLEAR (also with fewer than five rounds).
+    than 3 % apart, SAME within 3 %, else UNCLEAR (also with fewer than six rounds).
     """
     case: Case
     contestant: str

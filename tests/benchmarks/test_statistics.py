@@ -72,11 +72,11 @@ def test_another_coverage_is_kept_too() -> None:
     ([1.01, 1.02, 1.01, 1.02, 1.01, 1.02, 1.01], "SAME"),              # always faster, by nothing that matters
     ([1.01, 1.05, 1.02, 1.04, 1.03, 1.02, 1.02], "FASTER"),            # the interval passes 3 %, and does not reach 1
     ([2.0] * 7, "FASTER"),
-    ([0.5] * 5, "SLOWER"),
+    ([0.5] * 6, "SLOWER"),
     ([0.96, 0.99, 0.97, 0.98, 0.95, 0.98, 0.96], "SLOWER"),
     ([0.9, 1.2, 1.1, 1.1, 1.2, 1.1, 1.1], "UNCLEAR"),
-    ([2.0] * 4, "UNCLEAR"),                                            # too few rounds
-    ([1.0] * 4, "UNCLEAR"),
+    ([2.0] * 5, "UNCLEAR"),                                            # too few rounds
+    ([1.0] * 5, "UNCLEAR"),
 ])
 def test_verdicts(ratios: list[float], verdict: str) -> None:
     found = compare(ratios, [1.0] * len(ratios))
@@ -85,7 +85,7 @@ def test_verdicts(ratios: list[float], verdict: str) -> None:
     assert (found.low, found.high) == (min(ratios), max(ratios))       # up to eight rounds, the whole range
 
 
-@given(st.lists(times, min_size=5, max_size=9))
+@given(st.lists(times, min_size=6, max_size=9))
 def test_a_slow_minute_that_hits_both_cancels(slowness: list[float]) -> None:
     found = compare([2 * s for s in slowness], slowness)
     assert (found.value, found.low, found.high, found.verdict) == (2, 2, 2, "FASTER")
