@@ -39,6 +39,8 @@ class Worker:
         module = self.contestant.load()
         what = module.what(self.contestant.setting)            # imports the library
         threads.set_pools(count)
+        gc.collect()
+        memory.give_back()                                     # what the imports needed for a moment
         self.baseline = memory.now()
         return {"what": what}
 

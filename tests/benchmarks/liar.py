@@ -9,6 +9,8 @@ import numpy as np
 from minicnn.benchmarks.contestants.call import Arrays, Call
 from minicnn.benchmarks.contestants.trainer import Trainer
 
+HUNGER = 50 * 2**20
+
 
 def missing(setting: str) -> str | None:
     return "it is never there" if setting == "missing" else None
@@ -41,6 +43,8 @@ def prepare(setting: str, problem: Any, direction: str, arrays: Arrays) -> Call:
         calls += 1
         if setting == "dies later" and calls > 3:
             os._exit(4)
+        if setting == "hungry":
+            np.ones(HUNGER, np.uint8)
         if setting == "slow":
             time.sleep(0.01)
         if setting == "wrong" or (setting == "wrong later" and calls > 1):

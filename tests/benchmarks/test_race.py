@@ -15,6 +15,7 @@ from minicnn.benchmarks.problems import Conv, Network, Pool
 from minicnn.benchmarks.process import Failed, Process
 from minicnn.benchmarks.race import Race, Settings
 from minicnn.benchmarks.results import Measurement
+from tests.benchmarks.liar import HUNGER
 
 NUMPY = next(c for c in BACKENDS if c.setting == "numpy")
 CONV = Conv.parse("mb2ic3ih9iw8oc4kh3kw2sh2ph1")
@@ -47,7 +48,7 @@ REFUSED = {
 @pytest.fixture(scope="module")
 def conv_race() -> dict[str, Measurement]:
     problem = Conv.parse("mb2ic3ih9iw3oc4kh3ph1sh2sw2")      # y (2, 4, 5, 2)
-    return race(problem, "forward", [NUMPY, *(liar(setting) for setting in (*REFUSED, "honest", "talks", "slow"))])
+    return race(problem, "forward", [NUMPY, *(liar(setting) for setting in (*REFUSED, "honest", "talks", "slow", "hungry"))])
 
 
 @pytest.mark.parametrize("setting", REFUSED)
@@ -57,7 +58,7 @@ def test_who_is_wrong_gets_no_time(conv_race: dict[str, Measurement], setting: s
     assert (m.turns, m.median, m.calls, m.verified, m.lacks) == ((), 0.0, 0, "", False)
 
 
-@pytest.mark.parametrize("name", ["minicnn numpy", "liar honest", "liar talks", "liar slow"])
+@pytest.mark.parametrize("name", ["minicnn numpy", "liar honest", "liar talks", "liar slow", "liar hungry"])
 def test_who_is_right_gets_times(conv_race: dict[str, Measurement], name: str) -> None:
     m = conv_race[name]
     assert (m.refused, m.verified, m.error) == ("", "exact", 0.0)
@@ -73,8 +74,15 @@ def test_times_are_of_the_calls(conv_race: dict[str, Measurement]) -> None:
     assert all(turn >= 0.01 for turn in conv_race["liar slow"].turns)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems cannot start a peak anew, so it may be one of the imports")
+def test_memory_is_what_the_calls_need(conv_race: dict[str, Measurement]) -> None:
+    """50 MiB that a call holds for a moment, and little without."""
+    assert HUNGER <= conv_race["liar hungry"].memory < 1.5 * HUNGER
+    assert 0 <= conv_race["liar honest"].memory < HUNGER / 5
+
+
 def test_the_order_is_the_contestants(conv_race: dict[str, Measurement]) -> None:
-    assert list(conv_race) == ["minicnn numpy", *(f"liar {setting}" for setting in (*REFUSED, "honest", "talks", "slow"))]
+    assert list(conv_race) == ["minicnn numpy", *(f"liar {setting}" for setting in (*REFUSED, "honest", "talks", "slow", "hungry"))]
 
 
 def test_directions_follow_each_other_in_the_same_processes() -> None:
