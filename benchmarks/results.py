@@ -33,7 +33,8 @@ class Measurement:
 
     first_call: preparation that happens once, compilation included, and the first call. turns: the median of each turn, in the
     order of the rounds, so that the i-th turns of two contestants are neighbours in time. median, q1, q3: over all calls.
-    memory: bytes at the peak, above what the process held before it had its inputs. subnormal: median with subnormal inputs.
+    memory: bytes at the peak, above what the process held before it had its inputs. subnormal: how many times as long it takes on
+    subnormal inputs, 0 if that was not measured.
     """
     case: str
     direction: str

@@ -2,7 +2,7 @@
 
     {"do": "start", "contestant", "family", "problem", "seed", "count"}   -> {"what"}: its library is imported, its pools are set
     {"do": "prepare", "direction", "subnormal", "save"}                   -> {"first_call", "algorithm", "threads", "blas"}
-    {"do": "turn", "seconds", "most"}                                     -> {"times"}: seconds of each call
+    {"do": "turn", "seconds", "most", "subnormal"}                        -> {"times"}: seconds of each call
     {"do": "end", "save"}                                                 -> {"memory"}: bytes at the peak
     {"do": "enrol", "task", "seed", "save"}                               -> {"threads", "blas"}: ready for a task of learning.py
     {"do": "epoch", "save"}                                               -> {"times"}: seconds of each step
@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.benchmarks import memory, threads
-from minicnn.benchmarks.contestants import Contestant
+from minicnn.benchmarks.contestants import Call, Contestant
 from minicnn.benchmarks.learning import Learner, Task
 from minicnn.benchmarks.problems import FAMILIES, Arrays
 from minicnn.benchmarks.subnormal import with_subnormals
@@ -35,6 +35,7 @@ class Worker:
 
     def start(self, contestant: dict[str, Any], family: str, problem: str, seed: int, count: int) -> dict[str, Any]:
         self.contestant = Contestant(**contestant)
+        self.calls: dict[bool, Call] = {}                      # on usual inputs, and on subnormal ones
         self.problem, self.seed = FAMILIES[family].parse(problem), seed
         module = self.contestant.load()
         what = module.what(self.contestant.setting)            # imports the library
@@ -45,27 +46,29 @@ class Worker:
         return {"what": what}
 
     def prepare(self, direction: str, subnormal: bool, save: str) -> dict[str, Any]:
-        self.call = self.result = None                         # let go of the last one first
+        """A call for the direction; one on subnormal inputs stands beside the one on usual inputs, so that the two can take turns."""
+        self.result = None
+        if not subnormal:
+            self.calls.clear()                                 # let go of the last direction first
         gc.collect()
         memory.give_back()
         arrays = self.problem.arrays(self.seed)
         if subnormal:
             arrays = with_subnormals(arrays, direction)
         start = time.perf_counter()
-        self.call = self.contestant.load().prepare(self.contestant.setting, self.problem, direction, arrays)
-        self.result = self.call.run()
+        call = self.calls[subnormal] = self.contestant.load().prepare(self.contestant.setting, self.problem, direction, arrays)
+        self.result = call.run()
         first_call = time.perf_counter() - start
         del arrays
-        self._save(save)
+        _write(save, call.outputs(self.result))
         self.result = None
         gc.collect()
         memory.forget_peak()
-        return {"first_call": first_call, "algorithm": self.call.algorithm, **self._pools()}
+        return {"first_call": first_call, "algorithm": call.algorithm, **self._pools()}
 
-    def turn(self, seconds: float, most: int) -> dict[str, Any]:
+    def turn(self, seconds: float, most: int, subnormal: bool = False) -> dict[str, Any]:
         """Calls to warm up, then measured ones for `seconds` (one at least, `most` at most)."""
-        assert self.call is not None
-        run, clock = self.call.run, time.perf_counter
+        run, clock = self.calls[subnormal].run, time.perf_counter
         warm = clock()
         while True:
             self.result = run()
@@ -87,7 +90,7 @@ class Worker:
 
     def end(self, save: str) -> dict[str, Any]:
         peak = memory.peak()
-        self._save(save)
+        _write(save, self.calls[False].outputs(self.result))
         return {"memory": max(0, peak - self.baseline)}
 
     def enrol(self, task: dict[str, Any], seed: int, save: str) -> dict[str, Any]:
@@ -105,10 +108,6 @@ class Worker:
         """How many threads each pool in this process has, and which BLAS kernel NumPy uses."""
         own: dict[str, int] = getattr(self.contestant.load(), "pools", dict)()
         return {"threads": {**threads.read_back(), **own}, "blas": threads.blas_kernel()}
-
-    def _save(self, path: str) -> None:
-        assert self.call is not None
-        _write(path, self.call.outputs(self.result))
 
 
 def _write(path: str, outputs: Arrays) -> None:

@@ -79,7 +79,9 @@ def _speed_table(results: Results, case: Case) -> Table:
         else:
             table.rows.append([m.contestant, f"no time: {m.refused}", *["-"] * 8, ""])
         if m.subnormal:
-            table.notes.append(f"{m.contestant} takes {units.short(m.subnormal / m.median)} times as long on subnormal inputs")
+            table.notes.append(f"{m.contestant} takes {units.short(m.subnormal)} times as long on subnormal inputs")
+        if "subnormal refused" in m.extra:
+            table.notes.append(f"{m.contestant} is wrong on subnormal inputs: {m.extra['subnormal refused']}")
     return table
 
 

@@ -51,8 +51,13 @@ def prepare(setting: str, problem: Any, direction: str, arrays: Arrays) -> Call:
             answers[first].flat[-1] += 1
         if setting == "nan":
             answers[first].flat[-1] = np.nan
-        if setting == "flushes" and np.abs(arrays["x"]).max() < 1e-38:
-            answers[first][...] = 0
+        if np.abs(arrays["x"]).max() < 1e-38:                  # subnormal inputs
+            if setting == "flushes":
+                answers[first][...] = 0
+            if setting == "stumbles":
+                time.sleep(0.02)
+            if setting == "fails on subnormals":
+                answers[first][...] = 1
         return answers
 
     def outputs(result: Arrays) -> Arrays:

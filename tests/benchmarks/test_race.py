@@ -107,8 +107,12 @@ def test_subnormal_inputs() -> None:
     settings = dataclasses.replace(SETTINGS, subnormal=True)
     found = race(CONV, "grad_input", [NUMPY, liar("honest")], settings)
     assert all(m.subnormal > 0 and m.verified == "exact" for m in found.values())
-    flushed = race(CONV, "forward", [liar("flushes")], settings)["liar flushes"]
-    assert flushed.subnormal > 0
+    forward = race(CONV, "forward", [liar("flushes"), liar("stumbles"), liar("fails on subnormals")], settings)
+    assert forward["liar flushes"].subnormal > 0
+    assert forward["liar stumbles"].subnormal > 10, "it sleeps on them"
+    failed = forward["liar fails on subnormals"]
+    assert (failed.subnormal, failed.refused) == (0.0, "")
+    assert " values of y are wrong" in failed.extra["subnormal refused"]
 
 
 def test_a_whole_step() -> None:

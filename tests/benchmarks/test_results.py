@@ -13,7 +13,7 @@ from tests.benchmarks.samples import CONV, POOL, measured, refused
 
 def full() -> Results:
     return samples.results(
-        measured(CONV, "minicnn numba", 1e-4, error=0.25, verified="bounded", subnormal=3e-4, extra={"workspace": 12}),
+        measured(CONV, "minicnn numba", 1e-4, error=0.25, verified="bounded", subnormal=3.0, extra={"workspace": 12}),
         measured(CONV, "torch contiguous", 2e-4, turns=(2e-4, 2.1e-4, 1.9e-4, 2e-4, 2e-4, 2e-4, 2e-4)),
         refused(CONV, "JAX", "3 values of y are wrong: ≠ | \"quoted\""),
         missing={"ONNX Runtime": "not installed"}, notes=["a busy machine"])
