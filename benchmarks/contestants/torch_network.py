@@ -47,7 +47,12 @@ class TorchTrainer:
         for name in self.names:
             self.state[name].requires_grad_()
         self.optimizer = torch.optim.SGD([self.state[name] for name in self.names], lr=LR, momentum=MOMENTUM, fused=True)
-        self.loss = torch.compile(self._loss, dynamic=False) if setting == "compile" else self._loss
+        self.loss = self._loss
+        if setting == "compile":
+            from torch import _dynamo
+
+            _dynamo.reset()                                    # after eight networks it would fall back to eager, without a word
+            self.loss = torch.compile(self._loss, dynamic=False)
 
     def _in_order(self, t: torch.Tensor) -> torch.Tensor:
         return t.contiguous(memory_format=torch.channels_last) if t.ndim == 4 and self.setting != "contiguous" else t

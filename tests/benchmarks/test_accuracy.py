@@ -1,11 +1,13 @@
 """Time to accuracy: the shared task, and who is let in, who reaches the target, who does not."""
 import dataclasses
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from minicnn.benchmarks.accuracy import collect_accuracy
+from minicnn.benchmarks.accuracy import Course, Student, collect_accuracy
 from minicnn.benchmarks.contestants import BACKENDS, PEERS, Contestant
 from minicnn.benchmarks.learning import TASKS, Learner
 from minicnn.benchmarks.race import Settings
@@ -91,3 +93,26 @@ def test_who_does_not_has_none(found: dict[str, Measurement], who: str, why: str
     m = found[f"liar {who}"]
     assert m.refused.startswith(why)
     assert (m.turns, m.median) == ((), 0.0)
+
+
+def test_compilation_is_not_counted(tmp_path: Path) -> None:
+    """Each seed's first step compiles: it counts as a median step, and the slowest of them is the first call."""
+    course = Course(SHORT, [], Settings(threads=1), str(tmp_path))
+    np.savez(course.path, logits=np.zeros((len(course.labels), 10), np.float32))        # no better than chance: all epochs are needed
+
+    class Trained:
+        def __init__(self) -> None:
+            self.epochs = 0
+
+        def ask(self, **_: Any) -> dict[str, Any]:
+            self.epochs += 1
+            return {"times": [{1: 20.0, 4: 30.0}.get(self.epochs, 1.0), 1.0, 2.0]}
+
+    student = Student(NUMPY, Trained())      # all that an epoch asks of a process
+    for _ in range(2):
+        student.spent, student.done = 0.0, False
+        for epoch in (1, 2, 3):
+            course._epoch(student, epoch)
+        assert student.done
+    assert student.seconds == [2 + 1 + 2 + 2 * (1 + 1 + 2)] * 2
+    assert student.first_call == 30
