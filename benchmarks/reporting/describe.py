@@ -15,7 +15,7 @@ ENTRANTS = [*(Column(head, left=True) for head in ("contestant", "what it is", "
 def describe(results: Results) -> list[Block]:
     """The run, the machine, the peak, and a table of those who took part."""
     settings = results.settings
-    rounds = f", {settings['rounds']} rounds" if "rounds" in settings else ""
+    rounds = f", {plural(settings['rounds'], 'round')}" if "rounds" in settings else ""
     table = Table("", ENTRANTS, [[e.name, e.what, _pools(e.threads), e.blas] for e in results.entrants if not e.missing])
     run = f"{results.kind} ({results.suite}), {settings.get('dtype', 'float32')}, {threads(results)}{rounds}."
     return [f"{run} {machine(results.machine)}. {peak([results])}", table]
