@@ -17,5 +17,9 @@ def with_subnormals(arrays: Arrays, direction: str) -> Arrays:
 
 
 def flush_error(problem: Any, direction: str) -> float:
-    """What flushing to zero may change in an output: every product of a sum, each by the smallest normal number at most."""
+    """What flushing to zero may change in an output: every product of a sum, each by the smallest normal number at most.
+
+    The outputs themselves are about as small, so this only refuses what is not tiny, or NaN. That the contestant computes the right
+    thing was checked on usual inputs.
+    """
     return float(np.finfo(np.float32).tiny) * max(1, problem.macs(direction))

@@ -60,7 +60,7 @@ def test_what_is_saved(conv: tuple[str, Path]) -> None:
     assert entrants["minicnn numpy"].threads == {"openblas": 1}
     assert set(entrants["torch contiguous"].threads.values()) == {1}
     assert "torch" in entrants["torch contiguous"].threads
-    assert all(m.memory >= 0 and m.subnormal > 0 for m in results.measurements if m.turns)
+    assert all(m.subnormal > 0 for m in results.measurements if m.turns)
     derived = [m["derived"] for m in json.loads(conv[1].read_text())["measurements"] if m["turns"]]
     assert all(d["gflops"] > 0 and d["share_of_peak"] > 0 for d in derived)
 
