@@ -29,7 +29,7 @@ def collect_ladder(problem: Conv, backend: str | None, peers: bool, settings: Se
     present, absent = choose(None, entrants(backend, peers))
 
     def with_costs(results: Results) -> None:
-        rungs = {rung.name: rung.load() for rung in kernels.LADDER}
+        rungs = {rung.name: rung.load() for rung in kernels.LADDER if not rung.missing()}
         for i, m in enumerate(results.measurements):
             if m.contestant in rungs and "workspace" not in m.extra:
                 cost = rungs[m.contestant].conv2d_cost(problem.x_shape, problem.w_shape, problem.window, problem.groups)

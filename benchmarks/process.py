@@ -32,7 +32,8 @@ class Process:
     def __init__(self, thread_count: int, cache: str) -> None:
         environment = {**os.environ, **threads.environment(thread_count), "JAX_PLATFORMS": "cpu",
                        "TORCHINDUCTOR_COMPILE_THREADS": "1",   # compile in this process: helpers of its own would not be suspended
-                       "TORCHINDUCTOR_CACHE_DIR": cache}       # empty at the start of a run, so that the first call compiles
+                       "TORCHINDUCTOR_CACHE_DIR": cache,       # empty at the start of a run, so that the first call compiles
+                       "NUMBA_CACHE_DIR": cache}
         self.log = tempfile.TemporaryFile(mode="w+", errors="replace")       # noqa: SIM115  (closed by stop)
         self.threads = thread_count
         self.ended = ""                                        # why it is no more

@@ -86,7 +86,10 @@ def read_back() -> dict[str, int]:
         found[f"{name} {twin + 1}" if twin else name] = pool["num_threads"]
     if torch := sys.modules.get("torch"):
         found["torch"] = torch.get_num_threads()
-    found |= {name: count for name, count in (("numba", _numba_threads()), ("xla", _xla_threads())) if count}
+    if count := _numba_threads():
+        found[f"numba {sys.modules['numba'].threading_layer()}"] = count        # omp, tbb or workqueue
+    if count := _xla_threads():
+        found["xla"] = count
     return found
 
 

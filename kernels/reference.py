@@ -6,7 +6,7 @@ the end. A read outside the input is a read of the padding: 0 for convolution an
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -16,12 +16,13 @@ from minicnn.kernels.window import Size, Window2d
 Array = np.ndarray
 
 
-def conv2d(x: Array, w: Array, b: Array | None, window: Window2d, groups: int = 1) -> Array:
+def conv2d(x: Array, w: Array, b: Array | None, window: Window2d, groups: int = 1, relu: bool = False) -> Array:
     """Nested loops: one output at a time, one product at a time.
 
         y[n, f, oh, ow] = b[f] + sum over c, kh, kw of x[n, g*C/G + c, oh*SH + kh*DH - PT, ow*SW + kw*DW - PL] * w[f, c, kh, kw]
 
     where g = f // (F/G) is the group of filter f. Shapes: x (N, C, H, W), w (F, C/G, KH, KW), b (F) or None -> y (N, F, OH, OW).
+    With relu, what is below 0 becomes 0.
     """
     N, F, CG = len(x), len(w), w.shape[1]
     y = np.zeros((N, F, *window.output_size(x.shape[2:])))
@@ -31,7 +32,7 @@ def conv2d(x: Array, w: Array, b: Array | None, window: Window2d, groups: int = 
         for kh, kw, h, ww in _reads(window, oh, ow, x.shape[2:]):
             for c in range(CG):
                 total += float(x[n, first + c, h, ww]) * float(w[f, c, kh, kw])
-        y[n, f, oh, ow] = total
+        y[n, f, oh, ow] = 0.0 if relu and total < 0 else total
     return y.astype(x.dtype)
 
 
@@ -199,6 +200,60 @@ def relu_grad(dy: Array, y: Array) -> Array:
         if y[i] > 0:
             dx[i] = dy[i]
     return dx
+
+
+def add(a: Array, b: Array) -> Array:
+    """y = a + b, of equal shape and dtype."""
+    y = np.zeros_like(a)
+    for i in np.ndindex(a.shape):
+        y[i] = a[i] + b[i]
+    return y
+
+
+def linear(x: Array, w: Array, b: Array | None) -> Array:
+    """y[m, o] = b[o] + sum over i of x[m, i] * w[o, i]. Shapes: x (M, I), w (O, I), b (O) or None -> y (M, O)."""
+    y = np.zeros((len(x), len(w)))
+    for m, o in np.ndindex(y.shape):
+        y[m, o] = sum((float(x[m, i]) * float(w[o, i]) for i in range(x.shape[1])), start=0.0 if b is None else float(b[o]))
+    return y.astype(x.dtype)
+
+
+def linear_grad_input(dy: Array, w: Array) -> Array:
+    """dx[m, i] = sum over o of dy[m, o] * w[o, i]. Shapes: dy (M, O), w (O, I) -> dx (M, I)."""
+    dx = np.zeros((len(dy), w.shape[1]))
+    for m, i in np.ndindex(dx.shape):
+        dx[m, i] = sum(float(dy[m, o]) * float(w[o, i]) for o in range(len(w)))
+    return dx.astype(dy.dtype)
+
+
+def linear_grad_weight(dy: Array, x: Array) -> Array:
+    """dw[o, i] = sum over m of dy[m, o] * x[m, i]. Shapes: dy (M, O), x (M, I) -> dw (O, I)."""
+    dw = np.zeros((dy.shape[1], x.shape[1]))
+    for o, i in np.ndindex(dw.shape):
+        dw[o, i] = sum(float(dy[m, o]) * float(x[m, i]) for m in range(len(dy)))
+    return dw.astype(dy.dtype)
+
+
+def channel_sum(dy: Array) -> Array:
+    """db[c] = the sum of dy over all axes but axis 1, the gradient of a bias. Shapes: dy (N, C, H, W), or (N, C) -> db (C)."""
+    db = np.zeros(dy.shape[1])
+    for index in np.ndindex(dy.shape):
+        db[index[1]] += float(dy[index])
+    return db.astype(dy.dtype)
+
+
+def prepare_conv2d(w: Array, b: Array | None, window: Window2d, groups: int = 1, relu: bool = False,
+                   pool: tuple[int, int] = (1, 1)) -> Callable[[Array], Array]:
+    """x -> max_pool2d(relu(conv2d(x))) with pooling windows of size `pool` side by side; relu only if it is asked for."""
+    return lambda x: max_pool2d(conv2d(x, w, b, window, groups, relu), Window2d.of(pool, pool))[0]
+
+
+def prepare_linear(w: Array, b: Array | None, relu: bool = False, image: tuple[int, int, int] | None = None) -> Callable[[Array], Array]:
+    """x -> relu(linear(x)); x (M, I), or (M, C, H, W) with image = (C, H, W), which is flattened first."""
+    def product(x: Array) -> Array:
+        y = linear(x.reshape(len(x), -1), w, b)
+        return np.maximum(y, 0) if relu else y
+    return product
 
 
 def softmax_cross_entropy(x: Array, labels: Array) -> tuple[Array, Array]:

@@ -7,6 +7,7 @@ One axis, input size n, kernel k, stride s, dilation d, padding p0 before and p1
 """
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -48,32 +49,19 @@ class Window2d:
         (0, 1, 1, 1)
         """
         try:
-            return cls._resolve(kernel, stride, padding, dilation, ceil_mode, input_size)
+            return _resolve(pair(kernel, "kernel_size", least=1), pair(stride, "stride", least=1), pair(dilation, "dilation", least=1),
+                            padding if isinstance(padding, str) else _four_sides(padding), bool(ceil_mode),
+                            None if input_size is None else tuple(input_size))
         except (TypeError, ValueError) as error:
             raise type(error)(f"{op}: {error}" if op else str(error)) from None
 
-    @classmethod
-    def _resolve(cls, kernel: int | Sequence[int], stride: int | Sequence[int], padding: Padding, dilation: int | Sequence[int],
-                 ceil_mode: bool, input_size: Sequence[int] | None) -> Window2d:
-        KH, KW = kernel = pair(kernel, "kernel_size", least=1)
-        SH, SW = stride = pair(stride, "stride", least=1)
-        DH, DW = dilation = pair(dilation, "dilation", least=1)
-        if isinstance(padding, str):
-            if padding == "valid":
-                sides = (0, 0, 0, 0)
-            elif padding == "same":
-                if input_size is None and (SH, SW) != (1, 1):
-                    raise ValueError(f"padding='same' with stride {stride} depends on the input size: pass input_size=(H, W)")
-                H, W = input_size or (1, 1)
-                sides = (*_same(H, KH, SH, DH), *_same(W, KW, SW, DW))
-            else:
-                raise ValueError(f"padding is {padding!r}; as text it can only be 'valid' or 'same'")
-        else:
-            sides = _four_sides(padding)
-        window = cls(kernel, stride, sides, dilation, bool(ceil_mode))
-        if input_size is not None:
-            window.output_size(input_size)
-        return window
+    def __hash__(self) -> int:
+        return self._hash
+
+    @functools.cached_property
+    def _hash(self) -> int:
+        """Windows are keys of many caches."""
+        return hash((self.kernel, self.stride, self.padding, self.dilation, self.ceil_mode))
 
     @property
     def extent(self) -> Size:
@@ -92,7 +80,7 @@ class Window2d:
         >>> Window2d.of(3, stride=2, ceil_mode=True).output_size((6, 7))
         (3, 3)
         """
-        return self._axis_outputs(input_size, 0), self._axis_outputs(input_size, 1)
+        return _outputs(self, input_size[0], input_size[1])
 
     def _axis_outputs(self, input_size: Sequence[int], axis: int) -> int:
         n, p0, p1 = input_size[axis], self.padding[2 * axis], self.padding[2 * axis + 1]
@@ -150,8 +138,38 @@ class Window2d:
         return ..., slice(kh * DH, kh * DH + (OH - 1) * SH + 1, SH), slice(kw * DW, kw * DW + (OW - 1) * SW + 1, SW)
 
 
+@functools.lru_cache(4096)
+def _outputs(window: Window2d, H: int, W: int) -> Size:
+    return window._axis_outputs((H, W), 0), window._axis_outputs((H, W), 1)
+
+
+@functools.lru_cache(4096)
+def _resolve(kernel: Size, stride: Size, dilation: Size, padding: str | tuple[int, int, int, int], ceil_mode: bool,
+             input_size: tuple[int, ...] | None) -> Window2d:
+    """The window of these, with padding in numbers; the same object for the same arguments."""
+    (KH, KW), (SH, SW), (DH, DW) = kernel, stride, dilation
+    if not isinstance(padding, str):
+        sides = padding
+    elif padding == "valid":
+        sides = (0, 0, 0, 0)
+    elif padding == "same":
+        if input_size is None and (SH, SW) != (1, 1):
+            raise ValueError(f"padding='same' with stride {stride} depends on the input size: pass input_size=(H, W)")
+        H, W = input_size or (1, 1)
+        sides = (*_same(H, KH, SH, DH), *_same(W, KW, SW, DW))
+    else:
+        raise ValueError(f"padding is {padding!r}; as text it can only be 'valid' or 'same'")
+    window = Window2d(kernel, stride, sides, dilation, ceil_mode)
+    if input_size is not None:
+        window.output_size(input_size)
+    return window
+
+
 def pair(value: int | Sequence[int], name: str, least: int) -> Size:
     """2 -> (2, 2); (2, 3) -> (2, 3); anything else, or a value below `least`, is refused by name."""
+    usual = _usual(value)
+    if usual and usual[0] >= least and usual[1] >= least:
+        return usual
     numbers = _integers(value, name)
     if len(numbers) == 1:
         numbers *= 2
@@ -163,6 +181,9 @@ def pair(value: int | Sequence[int], name: str, least: int) -> Size:
 
 
 def _four_sides(padding: int | Sequence[int]) -> tuple[int, int, int, int]:
+    usual = _usual(padding)
+    if usual and usual[0] >= 0 and usual[1] >= 0:
+        return usual[0], usual[0], usual[1], usual[1]
     numbers = _integers(padding, "padding")
     if len(numbers) not in (1, 2, 4):
         raise ValueError(f"padding is {padding!r}: give one int, two (height, width), four (top, bottom, left, right), 'valid' or 'same'")
@@ -172,6 +193,15 @@ def _four_sides(padding: int | Sequence[int]) -> tuple[int, int, int, int]:
         return numbers[0], numbers[1], numbers[2], numbers[3]
     PH, PW = numbers[0], numbers[-1]
     return PH, PH, PW, PW
+
+
+def _usual(value: Any) -> Size | None:
+    """An int or two as a pair, quickly, since every operation asks; None for anything else, right or wrong."""
+    if type(value) is int:
+        return value, value
+    if type(value) is tuple and len(value) == 2 and type(value[0]) is int and type(value[1]) is int:
+        return value
+    return None
 
 
 def _integers(value: int | Sequence[int], name: str) -> tuple[int, ...]:

@@ -52,6 +52,8 @@ _NO_PICKLES = ("there is no minicnn.{}: a pickle can run any program when it is 
 def __getattr__(name: str) -> Any:
     if name in ("save", "load"):
         raise AttributeError(_NO_PICKLES.format(name))
+    if name == "compile":                                      # it needs nn, which is imported when first used
+        return importlib.import_module("minicnn.trace").compile
     if name in _SUBMODULES:
         return importlib.import_module(f"minicnn.{name}")
     raise AttributeError(f"module 'minicnn' has no attribute {name!r}")

@@ -9,44 +9,43 @@ An operation is a pair of plain functions on arrays, and one line that puts the 
 
 Everything backward needs is in `cache`. The tape itself knows no mathematics but one rule: what is used twice gets the sum of its
 gradients.
+
+The first gradient of a leaf is copied, for a backward function may return dy itself, or a view of it, and two tensors must not share
+one .grad; unless the function is marked `fresh`.
 """
 from __future__ import annotations
 
 import sys
-import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ContextDecorator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from minicnn import kernels
 from minicnn import tensor as _tensor
+from minicnn.recording import enable_grad, is_grad_enabled, no_grad, recording, set_grad_enabled
 from minicnn.tensor import Tensor
 
+__all__ = ["Node", "backward", "enable_grad", "fresh", "grad", "is_grad_enabled", "no_grad", "quietly", "record", "set_grad_enabled"]
 
-class _Switch(threading.local):
-    """Whether operations are recorded: each thread's own, so that no_grad() in a background thread leaves training alone."""
-    on = True
-
-
-_recording = _Switch()
-
-
-def _quiet() -> np.errstate:
-    """1 / 0 is inf and 0 / 0 is NaN without a warning, as in torch."""
-    return np.errstate(divide="ignore", over="ignore", invalid="ignore")
+quietly = np.errstate(divide="ignore", over="ignore", invalid="ignore")     # as in torch: 1 / 0 is inf and 0 / 0 NaN, without a warning
 
 
 class Node:
-    """One recorded call: its backward function, what that needs, and where each gradient goes (a Node, a leaf Tensor, or None)."""
-    __slots__ = ("backward", "cache", "dtype", "hooks", "inputs", "keep", "name", "shape")
+    """One recorded call: its two functions, what backward needs, and where each gradient goes (a Node, a leaf Tensor, or None)."""
+    __slots__ = ("backward", "cache", "dtype", "forward", "hooks", "inputs", "keep", "shape")
 
-    def __init__(self, name: str, backward: Callable[..., Sequence[Any]], cache: Any, inputs: list[Node | Tensor | None], y: Any) -> None:
-        self.name, self.backward, self.cache, self.inputs = name, backward, cache, inputs
+    def __init__(self, forward: Callable[..., Any], backward: Callable[..., Sequence[Any]], cache: Any,
+                 inputs: list[Node | Tensor | None], y: Any) -> None:
+        self.forward, self.backward, self.cache, self.inputs = forward, backward, cache, inputs
         self.shape, self.dtype = y.shape, y.dtype
         self.hooks: dict[Any, Callable[[Tensor], Any]] | None = None        # of register_hook()
         self.keep: weakref.ref[Tensor] | None = None         # a tensor that asked for its gradient with retain_grad()
+
+    @property
+    def name(self) -> str:
+        return self.forward.__name__.removesuffix("_forward")
 
     def gradients(self, dy: Any) -> Sequence[Any]:
         """The gradient of each input, given the gradient dy of the output."""
@@ -64,7 +63,14 @@ _FREED = object()
 def _takes_needs(backward: Callable[..., Any]) -> bool:
     """Whether a backward function has a parameter `needs`: which of its gradients are wanted, so that it can leave out the others."""
     code = backward.__code__
-    return "needs" in code.co_varnames[:code.co_argcount + code.co_kwonlyargcount]
+    parameters = code.co_argcount + code.co_kwonlyargcount
+    return parameters > 2 and "needs" in code.co_varnames[:parameters]
+
+
+def fresh(backward: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a backward function: every gradient it returns is a new array, in memory that nothing else uses."""
+    backward.fresh = True  # type: ignore[attr-defined]  # a function has whatever attributes it is given
+    return backward
 
 
 def record(forward: Callable[..., tuple[Any, Any]], backward: Callable[..., Sequence[Any]], *inputs: Any, **options: Any) -> Any:
@@ -73,30 +79,50 @@ def record(forward: Callable[..., tuple[Any, Any]], backward: Callable[..., Sequ
     inputs: Tensors, arrays, numbers or None; only Tensors with requires_grad get a gradient. options: passed to forward as they are.
     A forward that returns several outputs, ((y, extra, ...), cache), has a gradient for y alone; the others become constant Tensors.
     """
-    with _quiet():
-        y, cache = forward(*(t.array if isinstance(t, Tensor) else t for t in inputs), **options)
-    y, *extras = y if isinstance(y, tuple) else (y,)
+    arrays: list[Any] = []
+    edges: list[Node | Tensor | None] = []
+    wanted = False
+    for t in inputs:
+        edge = None
+        if isinstance(t, Tensor):
+            edge = t.node or (t if t._requires_grad else None)
+            wanted = wanted or edge is not None
+            t = t.array
+        arrays.append(t)
+        edges.append(edge)
+    y, cache = _call(forward, arrays, options)
+    y, extras = (y[0], y[1:]) if isinstance(y, tuple) else (y, ())
     out = Tensor(y)
-    if _recording.on and any(isinstance(t, Tensor) and t.requires_grad for t in inputs):
-        edges = [(t.node or t) if isinstance(t, Tensor) and t.requires_grad else None for t in inputs]
-        out.node = Node(forward.__name__.removesuffix("_forward"), backward, cache, edges, out.array)
+    if wanted and recording.on:
+        out.node = Node(forward, backward, cache, edges, out.array)
+    if recording.watcher:
+        recording.watcher(forward, inputs, options, out)
     return (out, *(Tensor(e) for e in extras)) if extras else out
 
 
+@quietly
+def _call(forward: Callable[..., tuple[Any, Any]], arrays: list[Any], options: dict[str, Any]) -> tuple[Any, Any]:
+    return forward(*arrays, **options)
+
+
+@quietly
 def backward(tensor: Tensor, gradient: Any = None, retain_graph: bool = False) -> None:
     """Add d(tensor)/d(leaf) to the .grad of every leaf that requires one: the chain rule, from the end of the tape to its beginning.
 
     gradient: the gradient to start from, of tensor's shape; may be left out for a scalar (1).
     retain_graph: keep what was saved, to call it again.
     """
-    start = _start("backward()", tensor, gradient)
-    with _quiet():
-        for target, dy in _run({tensor.node or tensor: start}, retain_graph):
-            kept = target if isinstance(target, Tensor) else target.keep() if target.keep else None
-            if kept is not None:
-                _accumulate(kept, dy)
+    for target, dy, own in _run({tensor.node or tensor: _start("backward()", tensor, gradient)}, retain_graph):
+        kept = target if isinstance(target, Tensor) else target.keep() if target.keep else None
+        if kept is None:
+            continue
+        if kept.grad is None:
+            kept.grad = Tensor(dy if own else dy.copy())
+        else:
+            kept.grad.array += dy
 
 
+@quietly
 def grad(outputs: Tensor | Sequence[Tensor], inputs: Tensor | Sequence[Tensor], grad_outputs: Any = None, retain_graph: bool = False,
          *, allow_unused: bool = False) -> tuple[Tensor | None, ...]:
     """The gradients of the sum of `outputs` with respect to each of `inputs`, as a tuple; no .grad changes.
@@ -108,10 +134,10 @@ def grad(outputs: Tensor | Sequence[Tensor], inputs: Tensor | Sequence[Tensor], 
     starts = grad_outputs if isinstance(grad_outputs, tuple | list) else [grad_outputs] * len(outputs)
     pending: dict[Node | Tensor, Any] = {}
     for tensor, start in zip(outputs, starts, strict=True):
-        _add(pending, tensor.node or tensor, _start("grad()", tensor, start))
+        target, dy = tensor.node or tensor, _start("grad()", tensor, start)
+        pending[target] = _sum(pending[target], dy) if target in pending else dy
     wanted = {t.node or t for t in inputs}
-    with _quiet():
-        found = {target: dy for target, dy in _run(pending, retain_graph) if target in wanted}
+    found = {target: dy for target, dy, _ in _run(pending, retain_graph, wanted) if target in wanted}
     gradients = [found.get(t.node or t) for t in inputs]
     for i, gradient in enumerate(gradients):
         if gradient is None and not allow_unused:
@@ -134,32 +160,53 @@ def _start(what: str, tensor: Tensor, gradient: Any) -> Any:
     return dy
 
 
-def _run(pending: dict[Node | Tensor, Any], retain_graph: bool) -> Iterator[tuple[Node | Tensor, Any]]:
-    """The chain rule over all that led to the nodes in `pending`: every node and every leaf with its whole gradient.
+def _run(pending: dict[Node | Tensor, Any], retain_graph: bool,
+         wanted: Collection[Node | Tensor] = ()) -> Iterator[tuple[Node | Tensor, Any, bool]]:
+    """The chain rule over all that led to the nodes in `pending`: every leaf, and every node that is wanted or kept, with its gradient.
 
-    What several nodes send to one input is added up in `pending` until its turn comes.
+    A node's turn comes when all that used it have had theirs; what they send to it is added up in `pending` until then.
+    The third value: whether the gradient's memory is its own.
     """
-    for target in _outputs_first(pending):
+    uses, own = _uses(pending), set[Node | Tensor]()
+    ready = [target for target, n in uses.items() if n == 0]
+    while ready:
+        target = ready.pop()
         dy = pending.pop(target, None)
-        if dy is None:                                         # nothing that mattered used it
-            continue
-        dy = _hooked(target, dy)
-        yield target, dy
+        if dy is not None and target.hooks:
+            dy = _hooked(target, dy)
+            own.discard(target)
         if isinstance(target, Tensor):
+            if dy is not None:
+                yield target, dy, target in own
             continue
-        for source, gradient in zip(target.inputs, target.gradients(dy), strict=True):
-            if source is None or gradient is None:
+        gradients: Sequence[Any]
+        if dy is None:                                         # nothing that mattered used it
+            gradients = [None] * len(target.inputs)
+        else:
+            if target.keep or target in wanted:
+                yield target, dy, False                        # not its own: the backward function may hand it on
+            gradients = target.gradients(dy)
+            if not retain_graph:
+                target.cache = _FREED
+        for source, gradient in zip(target.inputs, gradients, strict=True):
+            if source is None:
                 continue
-            if gradient.shape != source.shape:
-                raise RuntimeError(f"the backward of {target.name} returned a gradient of shape {gradient.shape} "
-                                   f"for an input of shape {source.shape}")
-            _add(pending, source, gradient.astype(source.dtype, copy=False))
-        if not retain_graph:
-            target.cache = _FREED
-
-
-def _add(pending: dict[Node | Tensor, Any], target: Node | Tensor, gradient: Any) -> None:
-    pending[target] = pending[target] + gradient if target in pending else gradient
+            if gradient is not None:
+                if gradient.shape != source.shape:
+                    raise RuntimeError(f"the backward of {target.name} returned a gradient of shape {gradient.shape} "
+                                       f"for an input of shape {source.shape}")
+                if gradient.dtype != source.dtype:
+                    gradient = gradient.astype(source.dtype)
+                if source in pending:
+                    pending[source] = _sum(pending[source], gradient)
+                    own.add(source)
+                else:
+                    pending[source] = gradient
+                    if isinstance(source, Tensor) and hasattr(target.backward, "fresh"):
+                        own.add(source)
+            uses[source] -= 1
+            if uses[source] == 0:
+                ready.append(source)
 
 
 def _hooked(target: Node | Tensor, dy: Any) -> Any:
@@ -171,67 +218,24 @@ def _hooked(target: Node | Tensor, dy: Any) -> Any:
     return dy
 
 
-def _accumulate(tensor: Tensor, gradient: Any) -> None:
-    """tensor.grad += gradient; the first one is copied, since other tensors may hold the same array."""
-    if tensor.grad is None:
-        tensor.grad = Tensor(gradient.copy())
-    else:
-        tensor.grad.array += gradient
+def _sum(a: Any, b: Any) -> Any:
+    """a + b; images, which residual connections send here, by the backend's kernel."""
+    return kernels.of(a).add(a, b) if a.ndim == 4 else a + b
 
 
-def _outputs_first(last: Iterable[Node | Tensor]) -> list[Node | Tensor]:
-    """All that led to `last`, each before everything it depends on: a depth-first search without recursion, reversed."""
-    order: list[Node | Tensor] = []
-    seen: set[Node | Tensor] = set()
-    stack = [(target, False) for target in last]
-    while stack:
-        target, done = stack.pop()
-        if done:
-            order.append(target)
-        elif target not in seen:
-            seen.add(target)
-            stack.append((target, True))
-            if isinstance(target, Node):
-                stack.extend((i, False) for i in target.inputs if i is not None and i not in seen)
-    return order[::-1]
-
-
-def is_grad_enabled() -> bool:
-    """Whether operations are recorded at the moment, in this thread."""
-    return _recording.on
-
-
-class no_grad(ContextDecorator):
-    """`with no_grad():` or `@no_grad()`: nothing inside is recorded, so nothing is saved for backward."""
-    _mode = False
-
-    def __init__(self) -> None:
-        self._before: list[bool] = []
-
-    def __enter__(self) -> None:
-        self._before.append(_recording.on)
-        _recording.on = self._mode
-
-    def __exit__(self, *_: object) -> None:
-        _recording.on = self._before.pop()
-
-
-class enable_grad(no_grad):
-    """`with enable_grad():` records again inside a no_grad block."""
-    _mode = True
-
-
-class set_grad_enabled:
-    """Switch recording on or off: at once, and until the end of the block when used with `with`."""
-
-    def __init__(self, mode: bool) -> None:
-        self._before, _recording.on = _recording.on, bool(mode)
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *_: object) -> None:
-        _recording.on = self._before
+def _uses(last: Iterable[Node | Tensor]) -> dict[Node | Tensor, int]:
+    """All that led to `last`, and how often each is used on the way there."""
+    uses = dict.fromkeys(last, 0)
+    found = list(uses)
+    while found:
+        target = found.pop()
+        for source in target.inputs if isinstance(target, Node) else ():
+            if source in uses:
+                uses[source] += 1
+            elif source is not None:
+                uses[source] = 1
+                found.append(source)
+    return uses
 
 
 _tensor.autograd = sys.modules[__name__]

@@ -13,6 +13,7 @@ import numpy as np
 
 from minicnn.device import destination, device
 from minicnn.hooks import RemovableHandle
+from minicnn.recording import changed
 
 if TYPE_CHECKING:
     from minicnn.autograd import Node
@@ -49,22 +50,19 @@ class Tensor:
     __slots__ = ("__weakref__", "_requires_grad", "array", "grad", "hooks", "node")
 
     def __init__(self, data: Any, requires_grad: builtins.bool = False, dtype: Any = None) -> None:
-        if isinstance(data, Tensor):
-            data = data.array
-        if not hasattr(data, "dtype"):                          # Python numbers and lists of them
-            data = np.asarray(data)
-            if data.dtype == np.float64:
-                data = data.astype(DEFAULT_DTYPE)
-        if not hasattr(data, "shape") or isinstance(data, np.generic):
-            data = np.asarray(data)
-        self.array: Any = data if dtype is None else data.astype(dtype, copy=False)
-        if self.array.dtype.kind not in "fiub":
-            raise TypeError(f"a Tensor holds floats, integers or booleans, not {self.array.dtype}")
+        if type(data) is not np.ndarray:
+            data = _as_array(data)
+        if dtype is not None:
+            data = data.astype(dtype, copy=False)
+        if data.dtype.kind not in "fiub":
+            raise TypeError(f"a Tensor holds floats, integers or booleans, not {data.dtype}")
+        self.array: Any = data
         self.grad: Tensor | None = None
         self.node: Node | None = None
         self.hooks: dict[Any, Any] | None = None             # of register_hook; those of a recorded result are its node's
         self._requires_grad = False
-        self.requires_grad_(requires_grad)
+        if requires_grad:
+            self.requires_grad_()
 
     # What it is
 
@@ -76,10 +74,11 @@ class Tensor:
     @data.setter
     def data(self, value: Any) -> None:
         self.array = value.array if isinstance(value, Tensor) else value
+        changed()
 
     @property
     def shape(self) -> tuple[builtins.int, ...]:
-        return tuple(self.array.shape)
+        return self.array.shape
 
     @property
     def dtype(self) -> np.dtype:
@@ -87,7 +86,7 @@ class Tensor:
 
     @property
     def ndim(self) -> builtins.int:
-        return int(self.array.ndim)
+        return self.array.ndim
 
     @property
     def T(self) -> Tensor:
@@ -352,6 +351,7 @@ class Tensor:
             raise RuntimeError(f"in-place operation: the result is {result.dtype}, which does not fit into a tensor of {self.dtype}")
         if not self._recorded(result):
             self.array[...] = result.array
+            changed()
         elif self.is_leaf and self.requires_grad:
             raise RuntimeError("a leaf tensor that requires grad cannot be changed in place: do it inside `with no_grad():`")
         else:
@@ -467,6 +467,17 @@ class Tensor:
     def split(self, split_size: Any, dim: Any = 0) -> tuple[Tensor, ...]: return ops.split(self, split_size, dim)
     def chunk(self, chunks: Any, dim: Any = 0) -> tuple[Tensor, ...]: return ops.chunk(self, chunks, dim)
     def __getitem__(self, index: Any) -> Tensor: return ops.getitem(self, index)
+
+
+def _as_array(data: Any) -> Any:
+    """The array of a Tensor, an array of another library as it is, and numbers and lists of them as an ndarray."""
+    if isinstance(data, Tensor):
+        return data.array
+    if not hasattr(data, "dtype"):                             # Python numbers and lists of them
+        data = np.asarray(data)
+        if data.dtype == np.float64:
+            data = data.astype(DEFAULT_DTYPE)
+    return np.asarray(data) if not hasattr(data, "shape") or isinstance(data, np.generic) else data
 
 
 def _is_operand(x: Any) -> bool:

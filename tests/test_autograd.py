@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
 
 import minicnn
 from minicnn import Tensor
-from minicnn.autograd import record
+from minicnn.autograd import fresh, record
 from tests.against_torch import exact
 from tests.compare import assert_close64, assert_equal
-from tests.strategies import integers
+from tests.ops.neural import each_backend
+from tests.strategies import in_layout, integers, layouts, seeds
 
 a, b = integers((2, 3), 1), integers((2, 3), 2)
 GRAPHS: dict[str, Any] = {
@@ -70,6 +72,106 @@ def test_gradients_do_not_share_memory() -> None:
     x.sum().backward()                                         # sum's gradient is a read-only view of one number
     x.grad += 1
     assert_equal(x.grad, np.full(3, 2, np.float32))
+
+
+def gradient_of(backward: Any, *options: Any) -> tuple[Any, Any]:
+    """What a leaf keeps after an operation with this backward function, and what that function returned."""
+    returned = []
+
+    def spy(dy: Any, cache: Any) -> Any:
+        returned.append(backward(dy))
+        return (returned[-1],)
+
+    x = minicnn.ones(3, requires_grad=True)
+    for option in options:
+        option(x)
+    record(lambda x: (x * 1, None), fresh(spy) if backward is twice else spy, x).backward(minicnn.ones(3))
+    return x.grad.array, returned[0]
+
+
+def twice(dy: Any) -> Any:
+    return dy * 2
+
+
+def test_a_leaf_keeps_a_fresh_gradient_and_copies_any_other() -> None:
+    kept, returned = gradient_of(twice)
+    assert kept is returned
+    kept, returned = gradient_of(lambda dy: dy)
+    assert not np.shares_memory(kept, returned)
+    assert_equal(kept, returned)
+
+
+def test_a_gradient_that_a_hook_has_seen_is_copied() -> None:
+    """The hook may have kept it, or returned something that others hold."""
+    mine = np.ones(3, np.float32)
+    for hook in (lambda g: None, lambda g: Tensor(mine)):
+        kept, returned = gradient_of(twice, lambda x, hook=hook: x.register_hook(hook))
+        assert not np.shares_memory(kept, returned)
+        assert not np.shares_memory(kept, mine)
+
+
+def test_fresh_gradients_of_results_are_not_shared_with_those_that_are_handed_on() -> None:
+    """A leaf's gradient, a kept one and one that grad() returned stay as they are when one of the others is changed."""
+    x = minicnn.ones(1, 1, 2, 2, requires_grad=True)
+    w = minicnn.ones(1, 1, 1, 1, requires_grad=True)
+    y = minicnn.conv2d(x, w).retain_grad()
+    z = y + minicnn.conv2d(x, w)                               # add's backward hands dy on, to y and to the other one
+    z.retain_grad()
+    z.backward(minicnn.ones(1, 1, 2, 2), retain_graph=True)
+    gradients = [t.grad.array for t in (x, w, y, z)]
+    gradients += [t.array for t in minicnn.autograd.grad(z, (x, w, y, z), minicnn.ones(1, 1, 2, 2), retain_graph=True)]
+    expected = [g.copy() for g in gradients]
+    for i, g in enumerate(gradients):
+        g[...] = 99
+        for j, other in enumerate(gradients):
+            if i != j:
+                assert_equal(other, expected[j])
+        g[...] = expected[i]
+    z.backward(minicnn.ones(1, 1, 2, 2))
+    assert_equal(x.grad, 2 * expected[0])
+    assert_equal(w.grad, 2 * expected[1])
+
+
+def test_the_same_leaf_twice_in_one_operation() -> None:
+    w = minicnn.ones(2, 2, requires_grad=True)
+    (w @ w).backward(minicnn.ones(2, 2))
+    assert_equal(w.grad, np.full((2, 2), 4, np.float32))
+    (w @ w).backward(minicnn.ones(2, 2))
+    assert_equal(w.grad, np.full((2, 2), 8, np.float32))
+
+
+@each_backend
+@given(seed=seeds, layout=layouts)
+def test_sums_of_images(backend: str, seed: int, layout: str) -> None:
+    """Where a residual connection meets its branch; the gradients that meet may lie in memory in different orders."""
+    def residual(x: Any, w: Any) -> Any:
+        y = x * w
+        return (y + y.reshape(6, 20).reshape(2, 3, 4, 5) * w) * w + x
+
+    with minicnn.use_backend(backend):
+        exact(residual, residual, in_layout(integers((2, 3, 4, 5), seed, -2, 2), layout), integers((3, 1, 1), seed + 1, -2, 2))
+
+
+def test_a_node_without_a_gradient_does_not_hold_up_the_others() -> None:
+    """z's operation has no gradient to give, so y's never gets one by that way; the other way still counts."""
+    x = minicnn.ones(2, requires_grad=True)
+    y = x * 3
+    z = record(lambda y: (y * 1, None), lambda dy, cache: (None,), y * 5)
+    (z + y + z * x).backward(minicnn.ones(2))
+    assert_equal(x.grad, np.full(2, 3 + 15, np.float32))
+    record(lambda x: (x * 1, None), lambda dy, cache: (None,), x).backward(minicnn.ones(2))
+    assert_equal(x.grad, np.full(2, 18, np.float32))
+
+
+def test_division_by_zero_is_quiet_and_numpys_settings_stay() -> None:
+    x = Tensor([1.0, 0.0], requires_grad=True)
+    with np.errstate(all="raise"):
+        before = np.geterr()
+        y = x / 0
+        (y * 1e38 * 1e38).backward(minicnn.ones(2))
+        assert np.geterr() == before
+    assert_equal(y, np.array([np.inf, np.nan], np.float32))
+    assert_equal(x.grad, np.array([np.inf, np.inf], np.float32))
 
 
 def test_the_gradient_has_the_dtype_of_its_tensor() -> None:

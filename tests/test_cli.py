@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from minicnn.benchmarks.suites import SUITES
 from minicnn.cli import app
 from minicnn.cli.train import _command
 from minicnn.data import load
+from minicnn.kernels import compilation
 from minicnn.training import load_checkpoint
 from minicnn.training.plots import png
 
@@ -50,7 +52,7 @@ def test_train_without_options_learns_the_digits(tmp_path: Path, monkeypatch: py
     monkeypatch.chdir(tmp_path)
     output = ok("train", *(["--seed", seed] if seed else []))
     (folder,) = (tmp_path / "runs").iterdir()
-    lines = output.splitlines()
+    lines = [line for line in output.splitlines() if not line.startswith("compil")]       # the first run on a machine says so
     assert lines[0] == "dataset  digits: 1,437 training and 360 test images of 1 x 8 x 8, 10 classes"
     assert re.fullmatch(r"model    digits \(DigitsNet\): [\d,]+ parameters", lines[1])
     assert lines[5] == f"backend  {kernels.backend()}, seed {seed}"
@@ -138,6 +140,21 @@ def test_quiet_prints_the_result_only(tmp_path: Path) -> None:
                         ok("train", "--epochs", "1", "--quiet", "--out", tmp_path))
 
 
+def test_compilation_is_said_once_and_not_when_quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fit = training.experiment.fit
+
+    def compile_and_fit(*args: Any, **kwargs: Any) -> Any:
+        compilation.began("conv2d.run")
+        compilation.ended("conv2d.run", 0.25, lambda: "kept in a folder")
+        return fit(*args, **kwargs)
+
+    monkeypatch.setattr(training.experiment, "fit", compile_and_fit)
+    lines = ok("train", "--epochs", "1", "--backend", "numpy", "--out", tmp_path).splitlines()
+    assert lines[6:8] == ["compiling kernels for this CPU (once)", "compiled 1 kernel in 0.2 s (kept in a folder)"]
+    assert lines[8].startswith("epoch 1/1")
+    assert "compiled" not in ok("train", "--epochs", "1", "--backend", "numpy", "--quiet", "--out", tmp_path)
+
+
 def test_predict_prints_a_table_and_json(run: Path) -> None:
     images = [run / "examples" / f"{i}.png" for i in (3, 7)]
     table = ok("predict", run, *images, "--top", "2").splitlines()
@@ -170,7 +187,11 @@ def test_a_negative_is_noticed(run: Path, tmp_path: Path) -> None:
 def test_lists() -> None:
     backends = ok("backends").splitlines()
     assert f"{kernels.backend():7}available, the default" in backends
-    assert [line.split()[0] for line in backends[:-1]] == list(kernels.available())
+    assert [line.split()[0] for line in backends[:-1] if line[0] != " "] == list(kernels.available())
+    details = [line.strip() for line in backends if line[0] == " "]
+    assert details == list(kernels.details("numba"))
+    said = ["NUMBA_DISABLE_JIT is set"] if os.environ.get("NUMBA_DISABLE_JIT") else ["threads", "vector registers", "compiled kernels"]
+    assert [detail.partition(":")[0] for detail in details] == said
     for name, missing in kernels.available().items():
         assert missing is None or f"{name:7}not available: {missing}" in backends
     assert backends[-1].startswith(f"minicnn {__version__}, numpy {np.__version__}, numba ")
@@ -201,7 +222,7 @@ def test_a_default_backend_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) 
     sentence = f"error: unknown MINICNN_BACKEND 'numpi' (did you mean 'numpy'?); there are: {BACKENDS}\n"
     listed = minicnn("backends")
     assert (listed.exit_code, listed.stderr) == (1, sentence)
-    assert len(listed.stdout.splitlines()) == len(kernels.available()) + 1
+    assert len([line for line in listed.stdout.splitlines() if line[0] != " "]) == len(kernels.available()) + 1
     assert (minicnn("train").exit_code, minicnn("train").stderr) == (1, sentence)
     assert "unknown backend 'numpie'" in minicnn("train", "--backend", "numpie").stderr
 

@@ -17,7 +17,7 @@ KERNELS = {                      # what each family calls in the backend
     "conv": ("conv2d", "conv2d_grad_input", "conv2d_grad_weight"),
     "pool": ("max_pool2d", "max_pool2d_grad", "avg_pool2d", "avg_pool2d_grad"),
     "batch-norm": ("batch_norm_statistics", "batch_norm", "batch_norm_grad"),
-    "linear": (),
+    "linear": ("linear", "linear_grad_input", "linear_grad_weight"),
     "cross-entropy": ("softmax_cross_entropy", "softmax_cross_entropy_grad"),
     "network": kernels.CONTRACT,
 }
@@ -25,7 +25,8 @@ LOOPS_LIMIT = 2_000_000          # multiply-adds
 
 
 def missing(setting: str) -> str | None:
-    return None if setting.startswith("rung ") else kernels.available()[setting]
+    rung = _rung(setting)
+    return rung.missing() if rung else kernels.available()[setting]
 
 
 def lacks(setting: str, problem: Any, direction: str) -> str | None:
@@ -44,7 +45,8 @@ def lacks(setting: str, problem: Any, direction: str) -> str | None:
 
 
 def what(setting: str) -> str:
-    libraries = ["numpy", "numba"] if setting == "numba" else ["numpy"]
+    compiled = _module(setting).__name__.startswith("minicnn.kernels.numba_backend")      # loaded: not memory that a call takes
+    libraries = ["numpy", "numba"] if compiled else ["numpy"]
     return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("minicnn", *libraries))
 
 
@@ -53,16 +55,24 @@ def prepare(setting: str, problem: Any, direction: str, arrays: Arrays) -> Call:
     if isinstance(problem, Network):
         return _network(setting, problem, direction, arrays)
     kernels.use_backend("numpy" if setting.startswith("rung ") else setting)     # what minicnn.ops will use
+    if setting == "numba":                                     # images in the order in which this backend's layers hand them on
+        arrays = {name: _channels_last(a) if a.ndim == 4 and name != "w" else a for name, a in arrays.items()}
     run, names = FAMILIES[type(problem)](module, problem, direction, arrays)
     return Call(run, lambda result: dict(zip(names, result if isinstance(result, tuple) else (result,), strict=False)),
                 _algorithm(module, problem))
 
 
+def _channels_last(a: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(a.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+
+
 def _module(setting: str) -> ModuleType:
-    for rung in kernels.LADDER:
-        if setting == f"rung {rung.name}":
-            return rung.load()
-    return kernels.get(setting)
+    rung = _rung(setting)
+    return rung.load() if rung else kernels.get(setting)
+
+
+def _rung(setting: str) -> kernels.Rung | None:
+    return next((rung for rung in kernels.LADDER if setting == f"rung {rung.name}"), None)
 
 
 def _algorithm(module: ModuleType, problem: Any) -> str:
@@ -104,14 +114,12 @@ def _batch_norm(k: ModuleType, p: BatchNorm, direction: str, a: Arrays) -> Prepa
 
 
 def _linear(k: ModuleType, p: Linear, direction: str, a: Arrays) -> Prepared:
-    from minicnn.ops.linear import linear_backward, linear_forward
-
+    x, w, dy = a["x"], a["w"], a["dy"]
     if direction == "forward":
-        return lambda: linear_forward(a["x"], a["w"], None)[0], ("y",)
-    cache = (a["x"], a["w"], False)
+        return lambda: k.linear(x, w, None), ("y",)
     if direction == "grad_input":
-        return lambda: linear_backward(a["dy"], cache, (True, False, False))[0], ("dx",)
-    return lambda: linear_backward(a["dy"], cache, (False, True, False))[1], ("dw",)
+        return lambda: k.linear_grad_input(dy, w), ("dx",)
+    return lambda: k.linear_grad_weight(dy, x), ("dw",)
 
 
 def _cross_entropy(k: ModuleType, p: CrossEntropy, direction: str, a: Arrays) -> Prepared:
@@ -131,9 +139,9 @@ def _network(setting: str, problem: Network, direction: str, arrays: Arrays) -> 
     algorithm = f"{setting} backend"
     if direction == "step":
         return training_call(trainer, arrays, algorithm)
-    from minicnn import Tensor, no_grad
+    from minicnn import Tensor, compile, no_grad
 
-    model, x = trainer.model.eval(), Tensor(arrays["x"])
+    model, x = compile(trainer.model.eval()), Tensor(arrays["x"])
 
     def forward() -> Any:
         with no_grad():

@@ -13,13 +13,13 @@ from minicnn.kernels.cost import Cost
 from minicnn.kernels.window import Window2d
 
 
-def conv2d(x: Any, w: Any, b: Any, window: Window2d, groups: int = 1) -> Any:
+def conv2d(x: Any, w: Any, b: Any, window: Window2d, groups: int = 1, relu: bool = False) -> Any:
     """Shift and add: one small matrix product over channels per kernel offset.
 
         y = b + sum over kh, kw of w[:, :, kh, kw] @ (x seen through that offset)        (F/G, C/G) @ (C/G, P) -> (F/G, P)
 
     Fast because each of the KH*KW steps is a whole-array operation; slower than im2col because y passes through memory KH*KW
-    times.
+    times. relu: max(y, 0) instead of y.
     """
     N, F, (OH, OW) = len(x), len(w), window.output_size(x.shape[2:])
     padded, (KH, KW) = window.pad(x), window.kernel
@@ -29,7 +29,8 @@ def conv2d(x: Any, w: Any, b: Any, window: Window2d, groups: int = 1) -> Any:
             seen = padded[window.taps(kh, kw, (OH, OW))].reshape(N, groups, -1, OH * OW)     # (N, G, C/G, P)
             y += w[:, :, kh, kw].reshape(groups, F // groups, -1) @ seen
     y = y.reshape(N, F, OH, OW)
-    return y if b is None else y + b[:, None, None]
+    y = y if b is None else y + b[:, None, None]
+    return np.maximum(y, 0, out=y) if relu else y
 
 
 def conv2d_cost(x_shape: tuple[int, ...], w_shape: tuple[int, ...], window: Window2d, groups: int = 1, itemsize: int = 4) -> Cost:

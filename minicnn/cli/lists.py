@@ -12,7 +12,8 @@ from minicnn.cli.options import Data
 def backends() -> None:
     """List the backends: available, or why not.
 
-    A backend computes convolutions and all other heavy work; choose one with --backend or the variable MINICNN_BACKEND.
+    A backend computes convolutions and all other heavy work; choose one with --backend or the variable MINICNN_BACKEND. What numba compiles
+    is kept in the user's cache, or in the folder that the variable MINICNN_CACHE names, and may be deleted at any time.
 
     \b
     Example:
@@ -24,6 +25,8 @@ def backends() -> None:
     default = kernels.backend()
     for name, missing in kernels.available().items():
         typer.echo(f"{name:7}{f'not available: {missing}' if missing else 'available'}{', the default' if name == default else ''}")
+        for detail in () if missing else kernels.details(name):
+            typer.echo(f"{'':7}{detail}")
     computing = ", ".join(f"{name} {version}" for name, version in versions().items())
     typer.echo(f"{computing}, Python {platform.python_version()} on {platform.machine()}")
     with options.backend(None):                                # a default that cannot be used is a mistake to hear of here

@@ -4,6 +4,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -30,8 +31,16 @@ def backend(name: str | None) -> Iterator[None]:
         yield
 
 
-def console() -> Console:
-    """Where results are printed. Made anew each time: sys.stdout may have changed."""
+def console(stderr: bool = False) -> Console:
+    """Where results are printed, or what is said beside them. Made anew each time: sys.stdout may have changed."""
     from rich.console import Console
 
-    return Console(highlight=False, markup=False, soft_wrap=True)
+    return Console(highlight=False, markup=False, soft_wrap=True, stderr=stderr)
+
+
+def compilation() -> AbstractContextManager[object]:
+    """Says on stderr, when that is a terminal, that kernels are being compiled."""
+    from minicnn.training.progress import Compilation
+
+    screen = console(stderr=True)
+    return Compilation(screen) if screen.is_terminal else contextlib.nullcontext()

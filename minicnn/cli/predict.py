@@ -40,7 +40,7 @@ def predict(
     if seed < 0:
         raise ValueError(f"seed is {seed}, expected at least 0")
     random.manual_seed(seed)
-    with options.backend(backend):
+    with options.backend(backend), options.compilation():
         predictor = Predictor.load(run)
         predictions = predictor.predict(images, invert)
     classes = predictor.description.classes

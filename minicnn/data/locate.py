@@ -1,12 +1,11 @@
 """Where dataset files may already be, and where to put new ones."""
 from __future__ import annotations
 
-import contextlib
 import os
-import sys
 from pathlib import Path
 
 from minicnn.data.sources import Source
+from minicnn.kernels.user_cache import cache_folder
 
 
 class DatasetNotFound(FileNotFoundError):
@@ -21,8 +20,8 @@ class DatasetNotFound(FileNotFoundError):
 def find(source: Source, root: str | Path | None = None) -> dict[str, Path] | None:
     """The dataset's files as {published name: path}, from the first folder that has all of them; None when no folder has.
 
-    Looks in `root`, in $MINICNN_DATA, in the user's cache, and where the operating system's package puts them; in each of the
-    first three directly and in the dataset's own sub-folder; for each file also without .gz.
+    Looks in `root`, in $MINICNN_DATA, in $MINICNN_CACHE or the user's cache, and where the operating system's package puts them; in each of
+    the first three directly and in the dataset's own sub-folder; for each file also without .gz.
     """
     folders = [base / inside for base in _bases(root) for inside in source.folders]
     for folder in [*folders, *source.system]:
@@ -42,24 +41,12 @@ def download_folder(source: Source, root: str | Path | None = None) -> Path:
 
 
 def _bases(root: str | Path | None) -> list[Path]:
-    cache = cache_folder()
-    given = [root, os.environ.get("MINICNN_DATA"), cache and cache / "minicnn"]
+    given = [root, os.environ.get("MINICNN_DATA"), cache_folder()]
     bases = [Path(os.path.expanduser(base)) for base in given if base]
     for base in bases:
         if base.is_file():
             raise NotADirectoryError(f"{base} is a file: name the folder that holds the datasets")
     return bases
-
-
-def cache_folder() -> Path | None:
-    """The user's cache: $XDG_CACHE_HOME or ~/.cache; ~/Library/Caches on macOS; %LOCALAPPDATA% on Windows. None without a home."""
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local")
-    if os.environ.get("XDG_CACHE_HOME"):
-        return Path(os.environ["XDG_CACHE_HOME"])
-    with contextlib.suppress(RuntimeError):                    # no HOME, and a user that the system does not know
-        return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
-    return None
 
 
 def _existing(folder: Path, name: str) -> Path | None:

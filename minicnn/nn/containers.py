@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import Any, Self
 
+from minicnn.nn import fusion
 from minicnn.nn.module import Module
 
 
@@ -66,7 +67,7 @@ class Sequential(_Indexed):
     """Modules called one after the other, y = f_n(...f_2(f_1(x))).
 
     Sequential(f1, f2, ...) names them "0", "1", ...; Sequential(OrderedDict(a=f1, b=f2)) by the keys. A slice is a Sequential of the
-    same modules.
+    same modules. A Conv2d and the ReLU after it, or in eval mode the BatchNorm2d too, run as one: see `minicnn.nn.fusion`.
     """
 
     def __init__(self, *args: Any) -> None:
@@ -78,9 +79,7 @@ class Sequential(_Indexed):
             self.extend(args)
 
     def forward(self, x: Any) -> Any:
-        for module in self:
-            x = module(x)
-        return x
+        return fusion.run(list(self), x)
 
     def _sliced(self, items: list[tuple[str, Module]]) -> Sequential:
         return Sequential(dict(items))

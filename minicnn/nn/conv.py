@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from minicnn.kernels.window import Padding, Window2d, pair
@@ -81,12 +81,16 @@ class Conv2d(_Conv2d):
                          (out_channels, in_channels // groups), dtype)
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.convolve(F.conv2d, x, self.weight, self.bias)
+
+    def convolve(self, conv2d: Callable[..., Tensor], x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """conv2d(x, weight, bias) with this layer's window: what forward and the fused layers of `minicnn.nn.fusion` share."""
         padding = self.padding
         if self.padding_mode != "zeros":
             window = Window2d.of(self.kernel_size, self.stride, padding, self.dilation, input_size=x.shape[-2:], op="Conv2d")
             top, bottom, left, right = window.padding
             x, padding = F.pad(x, (left, right, top, bottom), mode=self.padding_mode), 0
-        return F.conv2d(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+        return conv2d(x, weight, bias, self.stride, padding, self.dilation, self.groups)
 
 
 class ConvTranspose2d(_Conv2d):

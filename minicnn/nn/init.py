@@ -12,6 +12,7 @@ import numpy as np
 
 from minicnn import random
 from minicnn.nn.arguments import one_of
+from minicnn.recording import changed
 from minicnn.tensor import Tensor
 
 _GAINS = {"linear": 1.0, "conv1d": 1.0, "conv2d": 1.0, "conv3d": 1.0, "sigmoid": 1.0, "tanh": 5 / 3, "relu": math.sqrt(2), "selu": 3 / 4}
@@ -42,6 +43,7 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
     u *= b - a
     u += a
     tensor.array[...] = u
+    changed()
     return tensor
 
 
@@ -51,6 +53,7 @@ def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
     z *= std
     z += mean
     tensor.array[...] = z
+    changed()
     return tensor
 
 
@@ -72,11 +75,13 @@ def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float 
         flat[todo[keep]] = z[keep]
         todo = todo[~keep]
     tensor.array[...] = flat.reshape(tensor.shape)
+    changed()
     return tensor
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
     tensor.array[...] = val
+    changed()
     return tensor
 
 
@@ -128,6 +133,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1) -> Tensor:
     q, r = np.linalg.qr(normal)
     q *= np.where(np.diag(r) < 0, -1, 1).astype(q.dtype)
     tensor.array[...] = gain * (q.T if rows < columns else q).reshape(tensor.shape)
+    changed()
     return tensor
 
 

@@ -12,6 +12,7 @@ from minicnn.hooks import RemovableHandle
 from minicnn.nn import state
 from minicnn.nn.parameter import Parameter
 from minicnn.nn.registry import Registry
+from minicnn.recording import changed
 from minicnn.tensor import Tensor
 
 
@@ -40,6 +41,8 @@ class Module(Registry):
         raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if not self._forward_pre_hooks and not self._forward_hooks:
+            return self.forward(*args, **kwargs)
         for pre_hook in list(self._forward_pre_hooks.values()):
             changed = pre_hook(self, args)
             if changed is not None:
@@ -161,6 +164,7 @@ class Module(Registry):
             for part in (tensor, tensor.grad):
                 if part is not None and part.is_floating_point():
                     part.array = part.array.astype(dtype, copy=False)
+        changed()
         return self
 
     def float(self) -> Self:

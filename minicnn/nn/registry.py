@@ -40,9 +40,10 @@ class Registry:
 
     def __getattr__(self, name: str) -> Any:
         """Python asks here for what is not a plain attribute."""
-        home = self._home(name)
-        if home:
-            return self.__dict__[home][name]
+        own = self.__dict__
+        for table in _KINDS:
+            if table in own and name in own[table]:
+                return own[table][name]
         hint = "" if "_modules" in self.__dict__ else f" (did {type(self).__name__}.__init__() call super().__init__()?)"
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}")
 

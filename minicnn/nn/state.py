@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from minicnn.recording import changed
 from minicnn.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def load_state_dict(module: Module, state: Mapping[str, Any], strict: bool = Tru
     for name, tensor in own.items():
         if name in values:
             tensor.array[...] = values[name]
+    changed()
     return keys
 
 

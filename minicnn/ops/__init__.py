@@ -20,7 +20,7 @@ from minicnn.ops.creation import (
     zeros_like,
 )
 from minicnn.ops.random import rand, rand_like, randint, randn, randn_like, randperm
-from minicnn.ops.conv2d import conv2d
+from minicnn.ops.conv2d import conv2d, conv2d_relu
 from minicnn.ops.linear import linear
 from minicnn.ops.relu import relu
 from minicnn.ops.activation import elu, gelu, hardswish, leaky_relu, logsigmoid, silu
@@ -47,7 +47,7 @@ __all__ = [
     "stack", "arange", "as_tensor", "empty", "empty_like", "eye", "from_dlpack", "from_numpy", "full", "full_like",
     "linspace", "ones", "ones_like", "tensor", "zeros", "zeros_like", "rand", "rand_like", "randint", "randn", "randn_like",
     "randperm",
-    "conv2d", "linear", "relu", "elu", "gelu", "hardswish", "leaky_relu", "logsigmoid", "silu", "max_pool2d", "avg_pool2d",
+    "conv2d", "conv2d_relu", "linear", "relu", "elu", "gelu", "hardswish", "leaky_relu", "logsigmoid", "silu", "max_pool2d", "avg_pool2d",
     "batch_norm", "dropout", "dropout2d", "log_softmax", "softmax", "cross_entropy", "binary_cross_entropy_with_logits",
     "l1_loss", "mse_loss", "nll_loss", "smooth_l1_loss", "group_norm", "layer_norm", "adaptive_avg_pool2d",
     "adaptive_max_pool2d", "pad", "conv_transpose2d", "interpolate", "fold", "unfold",

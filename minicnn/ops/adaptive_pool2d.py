@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from minicnn import kernels
 from minicnn.autograd import record
+from minicnn.kernels.window import Window2d
 from minicnn.ops.checks import batched, floating
 from minicnn.tensor import Tensor
 
@@ -27,15 +29,24 @@ def bins(n: int, outputs: int) -> list[tuple[int, int]]:
 
 
 def adaptive_avg_pool2d_forward(x: Any, output_size: Sequence[int]) -> tuple[Any, Any]:
-    """y[n, c, i, j] = mean of x[n, c, rows of bin i, columns of bin j]. Shapes: (N, C, H, W) -> (N, C, OH, OW)."""
-    size = x.shape[2:]
-    sums = _bin_sums(_bin_sums(x, output_size[1]).swapaxes(2, 3), output_size[0]).swapaxes(2, 3)
-    return sums / _cells(x, size, output_size), size
+    """y[n, c, i, j] = mean of x[n, c, rows of bin i, columns of bin j]. Shapes: (N, C, H, W) -> (N, C, OH, OW).
+
+    Bins of one size, which do not overlap, are the windows of an average pooling.
+    """
+    (H, W), (OH, OW) = x.shape[2:], output_size
+    if H % OH == 0 and W % OW == 0:
+        k, window = kernels.of(x), Window2d.of((H // OH, W // OW), (H // OH, W // OW))
+        return k.avg_pool2d(x, window), (k, x.shape, window)
+    sums = _bin_sums(_bin_sums(x, OW).swapaxes(2, 3), OH).swapaxes(2, 3)
+    return sums / _cells(x, (H, W), output_size), (None, x.shape, None)
 
 
 def adaptive_avg_pool2d_backward(dy: Any, cache: Any) -> tuple[Any]:
     """dx: every bin shares its dy equally among its pixels."""
-    size = cache
+    k, input_shape, window = cache
+    if window is not None:
+        return (k.avg_pool2d_grad(dy, input_shape, window),)
+    size = input_shape[2:]
     share = dy / _cells(dy, size, dy.shape[2:])
     return (_spread(_spread(share, size[1]).swapaxes(2, 3), size[0]).swapaxes(2, 3),)
 

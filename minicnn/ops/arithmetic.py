@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn import kernels
 from minicnn.autograd import record
 from minicnn.ops.operands import Operand, operands, unbroadcast
 from minicnn.tensor import Tensor
@@ -20,7 +21,9 @@ Pair = tuple[Any, Any]
 def add_forward(a: Any, b: Any) -> Pair:
     """y = a + b"""
     a, b = operands("add", a, b)
-    return a + b, (np.shape(a), np.shape(b))
+    shapes = np.shape(a), np.shape(b)
+    alike = shapes[0] == shapes[1] and hasattr(a, "dtype") and hasattr(b, "dtype") and a.dtype.kind == "f"
+    return kernels.of(a).add(a, b) if alike else a + b, shapes
 
 
 def add_backward(dy: Any, cache: Any, needs: Sequence[bool] = BOTH) -> Pair:

@@ -5,8 +5,9 @@ import math
 from typing import Any
 
 from minicnn import kernels
-from minicnn.autograd import no_grad, record
+from minicnn.autograd import fresh, quietly, record
 from minicnn.ops.checks import floating
+from minicnn.recording import changed
 from minicnn.tensor import Tensor
 
 
@@ -24,6 +25,7 @@ def batch_norm_forward(x: Any, gamma: Any, beta: Any, mean: Any = None, var: Any
     return (y, mean, var), (k, x, gamma, mean, var, eps, of_batch, beta is not None)
 
 
+@fresh
 def batch_norm_backward(dy: Any, cache: Any) -> tuple[Any, Any, Any]:
     """With x_hat = (x - mean) / sqrt(var + eps) and M values a channel: dbeta = sum of dy, dgamma = sum of dy * x_hat, and
 
@@ -59,7 +61,7 @@ def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor |
     if input.ndim < 2:
         raise ValueError(f"batch_norm: x must be (N, C), (N, C, L) or (N, C, H, W), got shape {input.shape}")
     C = input.shape[1]
-    for name, t in {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}.items():
+    for name, t in (("running_mean", running_mean), ("running_var", running_var), ("weight", weight), ("bias", bias)):
         if t is not None and t.shape != (C,):
             raise ValueError(f"batch_norm: x has {C} channels (shape {input.shape}), so {name} must be ({C},), got {t.shape}")
     if not training:
@@ -72,9 +74,15 @@ def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor |
         raise ValueError(f"batch_norm: expected more than 1 value per channel when training, got {M} (shape {input.shape}); "
                          "use a larger batch, or eval()")
     y, mean, var = record(batch_norm_forward, batch_norm_backward, input, weight, bias, eps=eps)
-    with no_grad():
-        for running, now in ((running_mean, mean), (running_var, var * (M / (M - 1)))):
-            if running is not None:
-                running *= 1 - momentum
-                running += now * momentum
+    _follow((running_mean, running_var), (mean.array, var.array), float(momentum), M)
     return y
+
+
+@quietly
+def _follow(running: tuple[Tensor | None, Tensor | None], now: tuple[Any, Any], momentum: float, M: int) -> None:
+    """Move the running statistics towards those of this batch, in place."""
+    for old, new, factor in zip(running, now, (momentum, momentum * M / (M - 1)), strict=True):
+        if old is not None:
+            old.array *= 1 - momentum
+            old.array += new * factor
+            changed()

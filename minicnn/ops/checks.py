@@ -15,8 +15,15 @@ def a_tensor(op: str, name: str, value: Any) -> None:
         raise TypeError(f"{op}: {name} is of type {type(value).__name__}; it must be a Tensor: minicnn.as_tensor({name}) makes one")
 
 
-def floating(op: str, **tensors: Any) -> None:
-    """Every tensor is floating point, and all of one dtype. `tensors` by the names to use in the message; None is skipped, but for x."""
+def floating(op: str, x: Any, **others: Any) -> None:
+    """Every tensor is floating point, and all of one dtype. `others` by the names to use in the message; None is skipped there."""
+    if isinstance(x, Tensor) and x.array.dtype.kind == "f":    # every operation asks, so what is right is found out quickly
+        for t in others.values():
+            if t is not None and not (isinstance(t, Tensor) and t.array.dtype == x.array.dtype):
+                break
+        else:
+            return
+    tensors = {"x": x, **others}
     for name, t in tensors.items():
         if t is not None or name == "x":
             a_tensor(op, name, t)
@@ -24,8 +31,7 @@ def floating(op: str, **tensors: Any) -> None:
     for name, dtype in dtypes.items():
         if dtype.kind != "f":
             raise TypeError(f"{op}: {name} is {dtype}; it needs floating point: convert it with .float()")
-    if len(set(dtypes.values())) > 1:
-        raise TypeError(f"{op}: dtypes differ: {', '.join(f'{n} is {d}' for n, d in dtypes.items())}; convert with .float() or .double()")
+    raise TypeError(f"{op}: dtypes differ: {', '.join(f'{n} is {d}' for n, d in dtypes.items())}; convert with .float() or .double()")
 
 
 def batched(op: str, x: Tensor, unbatched_ndim: int, axes: str) -> tuple[Tensor, Callable[[Any], Any]]:
@@ -33,11 +39,15 @@ def batched(op: str, x: Tensor, unbatched_ndim: int, axes: str) -> tuple[Tensor,
 
     axes: the axes of one sample, for the message, such as "(C, H, W)".
     """
-    if x.ndim == unbatched_ndim:
+    if x.array.ndim == unbatched_ndim + 1:
+        return x, _same
+    if x.array.ndim == unbatched_ndim:
         return x.unsqueeze(0), _first
-    if x.ndim == unbatched_ndim + 1:
-        return x, lambda y: y
     raise ValueError(f"{op}: x must be (N, {axes[1:]} or {axes}, got {x.ndim} axes (shape {x.shape})")
+
+
+def _same(y: Any) -> Any:
+    return y
 
 
 def _first(y: Any) -> Any:
@@ -46,6 +56,8 @@ def _first(y: Any) -> Any:
 
 def label_range(op: str, labels: np.ndarray, classes: int, ignore_index: int | None = None) -> None:
     """Every label is in 0..classes-1, or is ignore_index."""
+    if not labels.size or (labels.min() >= 0 and labels.max() < classes):
+        return
     wrong = (labels < 0) | (labels >= classes)
     if ignore_index is not None:
         wrong &= labels != ignore_index

@@ -32,32 +32,36 @@ def flat_classes(op: str, x: Tensor, target: Tensor, weight: Tensor | None, prob
         raise ValueError(f"{op}: x has shape {x.shape}, so target must be class indices {shape}{or_probabilities}, got {target.shape}")
     if target.dtype.kind not in "iu":
         raise TypeError(f"{op}: class indices must be integers, target is {target.dtype}: convert it with .long()")
-    return _rows(x), target.reshape(-1), shape
+    return _rows(x), target if target.ndim == 1 else target.reshape(-1), shape
 
 
 def _rows(x: Tensor) -> Tensor:
     """(N, K, d1, ...) -> (M, K): the class axis goes last, all others into one."""
     if x.ndim > 2:
         x = x.permute(0, *range(2, x.ndim), 1)
-    return x.reshape(-1, x.shape[-1])
+    return x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
 
 
-def sample_weights(op: str, target: Tensor, classes: int, weight: Tensor | None, ignore_index: int, dtype: Any) -> tuple[Any, Any]:
-    """Labels (M), 0 for ignored ones, so that they can be an index; and what each sample counts: its class weight, 0 if ignored."""
-    label_range(op, target.array, classes, ignore_index)
-    labels = target.array.reshape(-1)
-    kept = labels != ignore_index
-    labels = np.where(kept, labels, 0)
-    return labels, kept.astype(dtype) if weight is None else np.where(kept, weight.array[labels], 0)
-
-
-def reduce_labelled(op: str, losses: Tensor, target: Tensor, weights: Any, ignore_index: int, reduction: str) -> Tensor:
-    """Losses (M), weighted already, to the shape of target or to one number. 'mean' divides by the sum of `weights`: NaN if nothing counts,
-    as in torch. Ignored losses become 0 even where they are NaN.
+def sample_weights(op: str, target: Tensor, classes: int, weight: Tensor | None, ignore_index: int) -> tuple[Any, Any, Any]:
+    """Labels (M), 0 for ignored ones, so that they can be an index; the class weight of each sample, 0 if ignored, or None if all classes
+    count 1; and which samples are kept, in target's shape, or None if all are.
     """
+    label_range(op, target.array, classes, ignore_index)
     kept = target.array != ignore_index
-    losses = losses.reshape(target.shape)
-    losses = losses if kept.all() else losses.where(Tensor(kept), 0.0)
-    if reduction == "mean":
-        return losses.sum() / (float(weights.sum()) or np.nan)
+    if kept.all():
+        labels = target.array.reshape(-1).copy()
+        return labels, None if weight is None else weight.array[labels], None
+    labels = np.where(kept, target.array, 0).reshape(-1)
+    return labels, None if weight is None else np.where(kept.reshape(-1), weight.array[labels], 0), kept
+
+
+def reduce_labelled(op: str, losses: Tensor, target: Tensor, weights: Any, kept: Any, reduction: str) -> Tensor:
+    """Losses (M), weighted already, to the shape of target or to one number. 'mean' divides by the sum of `weights`, or how many are kept:
+    NaN if nothing counts, as in torch. Ignored losses become 0 even where they are NaN.
+    """
+    losses = losses if target.ndim == 1 else losses.reshape(target.shape)
+    if kept is not None:
+        losses = losses.where(Tensor(kept), 0.0)
+    if reduction == "mean" and (weights is not None or kept is not None):
+        return losses.sum() / (float((kept if weights is None else weights).sum()) or np.nan)
     return reduce_loss(op, losses, reduction)

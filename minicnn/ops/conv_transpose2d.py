@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from minicnn import kernels
-from minicnn.autograd import record
+from minicnn.autograd import fresh, record
 from minicnn.kernels.window import Window2d, pair
 from minicnn.ops.checks import batched, floating
 from minicnn.ops.pad import pad
@@ -23,6 +23,7 @@ def conv_transpose2d_forward(x: Any, w: Any, b: Any, window: Window2d, output_si
     return y if b is None else y + b[:, None, None], (k, x, w, b is not None, window, groups)
 
 
+@fresh
 def conv_transpose2d_backward(dy: Any, cache: Any, needs: Sequence[bool] = (True, True, True)) -> tuple[Any, Any, Any]:
     """conv2d with input and output in each other's roles:
 
@@ -33,7 +34,7 @@ def conv_transpose2d_backward(dy: Any, cache: Any, needs: Sequence[bool] = (True
     k, x, w, has_bias, window, groups = cache
     dx = k.conv2d(dy, w, None, window, groups) if needs[0] else None
     dw = k.conv2d_grad_weight(x, dy, w.shape, window, groups) if needs[1] else None
-    db = dy.sum(axis=(0, 2, 3)) if has_bias and needs[2] else None
+    db = k.channel_sum(dy) if has_bias and needs[2] else None
     return dx, dw, db
 
 

@@ -48,14 +48,14 @@ def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, *
     if labels.ndim == 2:                                                   # probabilities (M, K)
         return reduce_loss("cross_entropy", _against(labels, x, weight, label_smoothing).reshape(shape), reduction)
     K = x.shape[1]
-    index, weights = sample_weights("cross_entropy", target, K, weight, ignore_index, x.dtype)
+    index, weights, kept = sample_weights("cross_entropy", target, K, weight, ignore_index)
     if label_smoothing:
         one_hot = index[:, None] == np.arange(K, like=index)
         losses = _against(Tensor(one_hot, dtype=x.dtype), x, weight, label_smoothing)
     else:
         losses = record(cross_entropy_forward, cross_entropy_backward, x, index)
         losses = losses if weight is None else losses * Tensor(weights)
-    return reduce_labelled("cross_entropy", losses, target, weights, ignore_index, reduction)
+    return reduce_labelled("cross_entropy", losses, target, weights, kept, reduction)
 
 
 def _against(t: Tensor, x: Tensor, weight: Tensor | None, label_smoothing: float) -> Tensor:

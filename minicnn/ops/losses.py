@@ -33,10 +33,10 @@ def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None, *, ign
     """
     floating("nll_loss", x=input, weight=weight)
     x, _, _ = flat_classes("nll_loss", input, target, weight)
-    index, weights = sample_weights("nll_loss", target, x.shape[1], weight, ignore_index, x.dtype)
+    index, weights, kept = sample_weights("nll_loss", target, x.shape[1], weight, ignore_index)
     losses = record(nll_loss_forward, nll_loss_backward, x, index)
     losses = losses if weight is None else losses * Tensor(weights)
-    return reduce_labelled("nll_loss", losses, target, weights, ignore_index, reduction)
+    return reduce_labelled("nll_loss", losses, target, weights, kept, reduction)
 
 
 def mse_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.autograd import record
+from minicnn.autograd import fresh, record
 from minicnn.ops.operands import broadcast_shape, unbroadcast
 from minicnn.tensor import Tensor
 
@@ -16,6 +16,7 @@ def matmul_forward(a: Any, b: Any) -> tuple[Any, Any]:
     return a @ b, (a, b)
 
 
+@fresh
 def matmul_backward(dy: Any, cache: Any, needs: Sequence[bool] = (True, True)) -> tuple[Any, Any]:
     """da = dy @ b.T, db = a.T @ dy, summed over the stacks that broadcasting repeated."""
     a, b = cache

@@ -44,4 +44,4 @@ def max_pool2d(input: Tensor, kernel_size: Sizes, stride: Sizes | None = None, p
     x, unbatch = batched("max_pool2d", input, 3, "(C, H, W)")
     window = pool_window("max_pool2d", x.shape[2:], kernel_size, stride, padding, dilation, ceil_mode)
     y, indices = unbatch(record(max_pool2d_forward, max_pool2d_backward, x, window=window))
-    return (y, indices) if return_indices else y
+    return (y, indices.long()) if return_indices else y

@@ -36,6 +36,10 @@ def operands(op: str, *values: Any, floating: bool = False) -> list[Any]:
 
     floating: integers become float32. Raises ValueError if the shapes do not broadcast, TypeError for what is neither array nor number.
     """
+    first = values[0]
+    alike = all(isinstance(v, np.ndarray) and v.shape == first.shape and v.dtype == first.dtype for v in values)
+    if alike and (first.dtype.kind == "f" or not floating):    # nothing to do
+        return list(values)
     values = tuple(v.item() if isinstance(v, np.generic) else v for v in values)
     for v in values:
         if not hasattr(v, "dtype") and type(v) not in _NUMBERS:

@@ -15,7 +15,7 @@ def pool_window(op: str, input_size: Sequence[int], kernel_size: Sizes, stride: 
     """
     stride = kernel_size if stride is None or stride == () else stride
     window = Window2d.of(kernel_size, stride, padding, dilation, ceil_mode, input_size, op)
-    for axis, name in enumerate(("height", "width")):
+    for axis, name in enumerate(("height", "width") if any(window.padding) else ()):
         side, k = max(window.padding[2 * axis:2 * axis + 2]), window.kernel[axis]
         if side > k // 2:
             raise ValueError(f"{op}: padding {side} is more than half of the kernel's {name} {k}: it may be at most {k // 2}")

@@ -27,10 +27,12 @@ def reshape_backward(dy: Any, shape: Any) -> tuple[Any]:
 
 def reshape(x: Tensor, shape: int | Sequence[int]) -> Tensor:
     """The same values in another shape; one size may be -1, for what is left. Raises ValueError when the number of values differs."""
-    sizes = tuple(int(n) for n in shape) if isinstance(shape, Sequence) else (int(shape),)
-    known = math.prod(n for n in sizes if n != -1)
-    fits = sizes.count(-1) <= 1 and min(sizes, default=1) >= -1
-    fits = fits and (known > 0 and x.numel() % known == 0 if -1 in sizes else known == x.numel())
+    sizes = tuple(map(int, shape)) if isinstance(shape, Sequence) else (int(shape),)
+    if min(sizes, default=1) < 0:
+        known = math.prod(n for n in sizes if n != -1)
+        fits = sizes.count(-1) == 1 and min(sizes) == -1 and known > 0 and x.numel() % known == 0
+    else:
+        fits = math.prod(sizes) == x.numel()
     if not fits:
         raise ValueError(f"reshape: shape {x.shape} has {x.numel()} values, they do not fit into shape {sizes}")
     return record(reshape_forward, reshape_backward, x, shape=sizes)

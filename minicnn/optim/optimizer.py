@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.autograd import enable_grad
+from minicnn.recording import changed
 from minicnn.tensor import Tensor
 
 Group = dict[str, Any]
@@ -68,6 +69,7 @@ class Optimizer:
             for p in group["params"]:
                 if p.grad is not None:
                     self.update(p.array, -p.grad.array if group.get("maximize") else p.grad.array, self.state[p], group)
+        changed()
         return loss
 
     def zero_grad(self, set_to_none: bool = True) -> None:

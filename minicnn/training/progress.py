@@ -1,15 +1,66 @@
 """How training is shown: a live bar on a terminal, a line an epoch elsewhere."""
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.status import Status
 from rich.table import Column
 
+from minicnn.kernels import compilation
 from minicnn.training.loop import Epoch, Observer
+
+
+class Compilation:
+    """Says that kernels are being compiled, which takes a while the first time on a machine. Says nothing when none is.
+
+    On a terminal it counts them, in a line that is gone when they are done; show, when given, puts the text elsewhere. Then one line says
+    what was done, when `report` is called or the `with` block ends.
+    """
+
+    def __init__(self, console: Console, show: Callable[[str], None] | None = None) -> None:
+        self.console, self.status = console, Status("", console=console)
+        self.show = show or (self._spin if console.is_terminal else lambda text: None)
+        self.kernels, self.seconds = 0, 0.0
+        self.kept: Callable[[], str] = str
+        self.watching = contextlib.ExitStack()
+
+    def _spin(self, text: str) -> None:
+        self.status.update(text)
+        self.status.start()
+
+    def _print(self, text: str) -> None:
+        self.console.print(text, soft_wrap=True, highlight=False, markup=False)
+
+    def began(self, kernel: str) -> None:
+        if not self.kernels and not self.console.is_terminal:
+            self._print("compiling kernels for this CPU (once)")
+        self.show(f"compiling kernel {self.kernels + 1} for this CPU (once), {self.seconds:.0f} s")
+
+    def ended(self, kernel: str, seconds: float, kept: Callable[[], str]) -> None:
+        self.kernels, self.seconds, self.kept = self.kernels + 1, self.seconds + seconds, kept
+
+    def report(self) -> None:
+        """Say what has been compiled since the last report, if anything."""
+        self.status.stop()
+        if self.kernels:
+            self._print(f"compiled {self.kernels} kernel{'s' if self.kernels > 1 else ''} in {self.seconds:.1f} s ({self.kept()})")
+            self.kernels, self.seconds = 0, 0.0
+
+    def __enter__(self) -> Self:
+        self.watching.enter_context(compilation.observed(self))
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.watching.close()
+        self.status.stop()
+        if kind is None:
+            self.report()
 
 
 class Quiet(Observer):
@@ -27,8 +78,17 @@ class Lines(Quiet):
 
     def __init__(self, console: Console, epochs: int, images: int) -> None:
         self.console, self.epochs, self.images = console, epochs, images
+        self.compilation = Compilation(console)
+
+    def __enter__(self) -> Self:
+        self.compilation.__enter__()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.compilation.__exit__(kind, error, trace)
 
     def epoch(self, epoch: Epoch) -> None:
+        self.compilation.report()
         self.console.print(
             f"epoch {epoch.number:>{len(str(self.epochs))}}/{self.epochs}  loss {epoch.loss:.4f}  accuracy {epoch.accuracy:7.2%}  "
             f"test {epoch.test.accuracy:7.2%}  {epoch.images_per_second:,.0f} images/s", soft_wrap=True, highlight=False, markup=False)
@@ -43,6 +103,10 @@ class Bar(Lines):
                             TimeRemainingColumn(table_column=Column(no_wrap=True)), TextColumn("left"), console=console, transient=True)
         self.task = self.bar.add_task("", total=epochs * images, number=1, epochs=epochs, now="")
         self.started = time.perf_counter()
+        self.compilation = Compilation(console, self._now)
+
+    def _now(self, text: str) -> None:
+        self.bar.update(self.task, now=text, refresh=True)
 
     def batch(self, epoch: int, images: int, loss: float, accuracy: float) -> None:
         speed = images / (time.perf_counter() - self.started)
@@ -54,12 +118,14 @@ class Bar(Lines):
         self.started = time.perf_counter()
 
     def __enter__(self) -> Self:
+        super().__enter__()
         self.bar.start()
         self.started = time.perf_counter()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.bar.stop()
+        super().__exit__(kind, error, trace)
 
 
 def show(console: Console, epochs: int, images: int) -> Lines:

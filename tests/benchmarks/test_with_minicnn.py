@@ -27,7 +27,7 @@ def test_right(setting: str, problem: Any, direction: str) -> None:
     check(with_minicnn, setting, problem, direction)
 
 
-@pytest.mark.parametrize("rung", RUNGS, ids=lambda rung: rung.name)
+@pytest.mark.parametrize("rung", [rung for rung in RUNGS if not rung.missing()], ids=lambda rung: rung.name)
 @pytest.mark.parametrize("direction", Conv.directions)
 def test_rungs(rung: Any, direction: str) -> None:
     check(with_minicnn, rung.setting, FOUR_SIDES, direction)

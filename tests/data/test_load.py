@@ -29,7 +29,8 @@ def _nothing_of_this_machine(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("MINICNN_MIRROR", "http://127.0.0.1:1/")
     monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.delenv("MINICNN_DATA", raising=False)
+    for name in ("MINICNN_DATA", "MINICNN_CACHE"):
+        monkeypatch.delenv(name, raising=False)
 
 
 def mnist_files(mark=0):

@@ -1,6 +1,7 @@
 """Every way to compute a convolution against the nested loops, and the loops against torch: exact, bounded, adjoint, gradient check."""
 from types import ModuleType
 
+import numba
 import numpy as np
 import pytest
 import torch
@@ -12,7 +13,8 @@ from tests.compare import assert_bounded, assert_equal, unchanged
 from tests.strategies import Geometry, conv_geometries, floats, in_layout, integers
 
 USABLE = [name for name, missing in kernels.available().items() if not missing]
-IMPLEMENTATIONS = {**{rung.name: rung.load() for rung in kernels.LADDER}, **{name: kernels.get(name) for name in USABLE}}
+IMPLEMENTATIONS = {**{rung.name: rung.load() for rung in kernels.LADDER if not rung.missing()},
+                   **{name: kernels.get(name) for name in USABLE}}
 every_implementation = pytest.mark.parametrize("k", IMPLEMENTATIONS.values(), ids=IMPLEMENTATIONS.keys())
 
 
@@ -75,6 +77,16 @@ def test_bounded(k: ModuleType, dtype: type, g: Geometry) -> None:
 
 @every_implementation
 @given(g=conv_geometries())
+def test_relu_in_the_same_pass(k: ModuleType, g: Geometry) -> None:
+    """To the bit what the relu of the result is."""
+    for random in (integers, floats):
+        x, w, b, _ = arrays(g, random)
+        with unchanged(x, w, b):
+            assert_equal(k.conv2d(x, w, b, g.window, g.groups, True), np.maximum(k.conv2d(x, w, b, g.window, g.groups), 0))
+
+
+@every_implementation
+@given(g=conv_geometries())
 def test_adjoint(k: ModuleType, g: Geometry) -> None:
     """<conv(x, w), c> = <x, grad_input(c)> = <w, grad_weight(c)>: with this, forward and the two gradients cannot be wrong separately."""
     x, w, _, c = arrays(g)
@@ -88,15 +100,18 @@ def test_nan_and_inf_travel(k: ModuleType) -> None:
     """A NaN reaches exactly the outputs whose window sees it; Inf too."""
     x = np.ones((1, 1, 5, 5), np.float32)
     x[0, 0, 0, 0], x[0, 0, 4, 4] = np.nan, np.inf
-    y = k.conv2d(x, np.ones((1, 1, 3, 3), np.float32), None, kernels.window.Window2d.of(3, padding=1), 1)[0, 0]
+    window = kernels.window.Window2d.of(3, padding=1)
+    y = k.conv2d(x, np.ones((1, 1, 3, 3), np.float32), None, window, 1)[0, 0]
     assert_equal(np.isnan(y), np.pad(np.ones((2, 2), bool), (0, 3)))
     assert_equal(np.isposinf(y), np.pad(np.ones((2, 2), bool), (3, 0)))
+    y = k.conv2d(x, -np.ones((1, 1, 3, 3), np.float32), None, window, 1, True)[0, 0]
+    assert_equal(y, np.pad(np.full((2, 2), np.nan, np.float32), (0, 3)))
 
 
 @every_implementation
 def test_a_whole_layer_of_real_size(k: ModuleType) -> None:
     """16 channels on 14x14 for the loops' sake; several cache blocks of im2col for the others'."""
-    N, C, F, H, W = (1, 3, 4, 9, 7) if k is reference else (9, 32, 48, 40, 36)
+    N, C, F, H, W = (1, 3, 4, 9, 7) if k is reference or numba.config.DISABLE_JIT else (9, 32, 48, 40, 36)
     window = kernels.window.Window2d.of(3, padding=1)
     x, w, b = (integers(s, i) for i, s in enumerate([(N, C, H, W), (F, C, 3, 3), (F,)]))
     dy = integers((N, F, H, W), 3, -1, 1)

@@ -60,6 +60,15 @@ def test_relu(k: ModuleType) -> None:
 
 
 @every_backend
+@given(shape=st.lists(st.integers(0, 4), max_size=4).map(tuple), seed=seeds, layout=layouts, other=layouts)
+def test_add(k: ModuleType, shape: tuple[int, ...], seed: int, layout: str, other: str) -> None:
+    a, b = integers(shape, seed), integers(shape, seed + 1)
+    x, y = in_layout(a, layout), in_layout(b, other)
+    with unchanged(x, y):
+        assert_equal(k.add(x, y), a + b)
+
+
+@every_backend
 @given(N=st.integers(1, 5), K=st.integers(1, 6), seed=seeds, shift=st.sampled_from([0, 1e4, -1e4]))
 def test_softmax_cross_entropy_against_torch(k: ModuleType, N: int, K: int, seed: int, shift: float) -> None:
     x, dlosses = floats((N, K), seed, np.float64) + shift, floats((N,), seed + 1, np.float64)

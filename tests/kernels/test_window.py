@@ -1,4 +1,5 @@
 """Window2d: sizes and padding against brute force and torch, and the whole text of every error."""
+import pickle
 import re
 from typing import Any
 
@@ -78,6 +79,15 @@ def test_padding_has_four_forms() -> None:
     assert Window2d.of((3, 4), padding="same").padding == (1, 1, 1, 2)
 
 
+def test_the_same_window_is_the_same_object() -> None:
+    first = Window2d.of(3, 2, "same", input_size=(5, 6))
+    assert Window2d.of((3, 3), [2, 2], "same", input_size=[5, 6]) is first
+    assert Window2d.of(3, 2, "same", input_size=(6, 6)) is not first
+    built = Window2d((3, 3), (2, 2), (1, 1, 0, 1))
+    assert (first == built, hash(first) == hash(built), first == Window2d((3, 3), (2, 2))) == (True, True, False)
+    assert {first: 1}[pickle.loads(pickle.dumps(built))] == 1
+
+
 def test_a_kernel_as_a_numpy_shape_is_fine() -> None:
     assert Window2d.of(np.array([3, 4])) == Window2d.of((3, 4)) == Window2d.of([np.int64(3), 4])
 
@@ -88,6 +98,8 @@ def test_a_kernel_as_a_numpy_shape_is_fine() -> None:
     ({"kernel": (1, 2, 3)}, ValueError, "kernel_size is (1, 2, 3): give one int, or two (height, width)"),
     ({"kernel": 2.0}, TypeError, "kernel_size is 2.0: must be an int or a sequence of ints"),
     ({"kernel": True}, TypeError, "kernel_size is True: must be an int or a sequence of ints"),
+    ({"kernel": (3, True)}, TypeError, "kernel_size is (3, True): must be an int or a sequence of ints"),
+    ({"kernel": 3, "padding": (1.0, 1)}, TypeError, "padding is (1.0, 1): must be an int or a sequence of ints"),
     ({"kernel": "3"}, TypeError, "kernel_size is '3': must be an int or a sequence of ints"),
     ({"kernel": ()}, TypeError, "kernel_size is (): must be an int or a sequence of ints"),
     ({"kernel": 3, "stride": 0}, ValueError, "stride is 0: must be at least 1"),
@@ -104,5 +116,6 @@ def test_a_kernel_as_a_numpy_shape_is_fine() -> None:
      "use a smaller kernel or dilation, or more padding"),
 ])
 def test_errors(arguments: dict[str, Any], error: type[Exception], text: str) -> None:
+    Window2d.of((3, 1), padding=(1, 1))                        # equal to some of the wrong ones, and remembered
     with pytest.raises(error, match=f"^{re.escape(text)}$"):
         Window2d.of(**arguments)

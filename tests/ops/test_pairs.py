@@ -30,13 +30,14 @@ from minicnn.ops.adaptive_pool2d import (
 )
 from minicnn.ops.avg_pool2d import avg_pool2d_backward, avg_pool2d_forward
 from minicnn.ops.batch_norm import batch_norm_backward, batch_norm_forward
-from minicnn.ops.conv2d import conv2d_backward, conv2d_forward
+from minicnn.ops.conv2d import conv2d_backward, conv2d_forward, conv2d_relu_backward, conv2d_relu_forward
 from minicnn.ops.conv_transpose2d import conv_transpose2d_backward, conv_transpose2d_forward
 from minicnn.ops.cross_entropy import cross_entropy_backward, cross_entropy_forward
 from minicnn.ops.dropout import dropout_backward, dropout_forward
 from minicnn.ops.interpolate import bilinear_taps, interpolate_backward, interpolate_forward, nearest_taps
 from minicnn.ops.linear import linear_backward, linear_forward
 from minicnn.ops.losses import nll_loss_backward, nll_loss_forward
+from minicnn.ops.matmul import matmul_backward, matmul_forward
 from minicnn.ops.max_pool2d import max_pool2d_backward, max_pool2d_forward
 from minicnn.ops.pad import pad_backward, pad_by_index_backward, pad_by_index_forward, pad_forward
 from minicnn.ops.relu import relu_backward, relu_forward
@@ -75,6 +76,8 @@ PAIRS: dict[str, tuple[Any, Any, tuple[Any, ...], dict[str, Any]]] = {
     "linear": (linear_forward, linear_backward, (x(2, 3, 4), x(5, 4), x(5)), {}),
     "linear without bias": (linear_forward, linear_backward, (x(4), x(5, 4), None), {}),
     "conv2d": (conv2d_forward, conv2d_backward, (x(2, 4, 5, 6), x(6, 2, 3, 2), x(6)), {"window": WINDOW, "groups": 2}),
+    "conv2d_relu": (conv2d_relu_forward, conv2d_relu_backward,        # the biases keep every gate open or shut
+                    (x(2, 4, 5, 6), x(6, 2, 3, 2), np.array([30.0, -30, 30, 30, -30, 30])), {"window": WINDOW, "groups": 2}),
     "conv_transpose2d": (conv_transpose2d_forward, conv_transpose2d_backward, (x(2, 6, 3, 5), x(6, 2, 3, 2), x(4)),
                          {"window": WINDOW, "output_size": (5, 6), "groups": 2}),
     "max_pool2d": (max_pool2d_forward, max_pool2d_backward, (apart(2, 2, 5, 6),), {"window": WINDOW}),
@@ -85,6 +88,9 @@ PAIRS: dict[str, tuple[Any, Any, tuple[Any, ...], dict[str, Any]]] = {
     "batch_norm of rows": (batch_norm_forward, batch_norm_backward, (x(5, 3), x(3), None), {}),
     "batch_norm, given statistics": (batch_norm_forward, batch_norm_backward, (x(3, 2, 4, 5), None, x(2)),
                                      {"mean": x(2), "var": np.array([0.5, 2.0])}),
+    "matmul": (matmul_forward, matmul_backward, (x(2, 3, 4), x(4, 5)), {}),
+    "matmul of vectors": (matmul_forward, matmul_backward, (x(4), x(4)), {}),
+    "matmul of stacks": (matmul_forward, matmul_backward, (x(2, 3, 4), x(2, 4, 5)), {}),
     "dropout": (dropout_forward, dropout_backward, (x(2, 3),), {"mask": np.array([0, 2.0, 2.0])}),
     "pad": (pad_forward, pad_backward, (x(1, 2, 4, 5),), {"sides": SIDES, "value": 3.0}),
     "pad reflect": (pad_by_index_forward, pad_by_index_backward, (x(1, 2, 4, 5),), {"sides": SIDES, "mode": "reflect"}),
@@ -101,3 +107,34 @@ def test_gradient(name: str, backend: str) -> None:
     forward, backward, arrays, options = PAIRS[name]
     with use_backend(backend):
         gradient_check(forward, backward, *arrays, **options)
+
+
+FRESH = [name for name, (_, backward, _, _) in PAIRS.items() if hasattr(backward, "fresh")]
+
+
+def memory(cache: Any) -> list[np.ndarray]:
+    """The arrays in a cache, at any depth."""
+    if isinstance(cache, np.ndarray):
+        return [cache]
+    return [array for part in cache for array in memory(part)] if isinstance(cache, tuple | list) else []
+
+
+@each_backend
+@pytest.mark.parametrize("name", FRESH)
+def test_fresh_gradients_are_in_memory_of_their_own(name: str, backend: str) -> None:
+    """Not that of dy, of an input, of what was saved or of another gradient; nor of those of another call."""
+    forward, backward, arrays, options = PAIRS[name]
+    with use_backend(backend):
+        y, cache = forward(*arrays, **options)
+        dy = floats((y[0] if isinstance(y, tuple) else y).shape, 1, np.float64)
+        gradients = [*backward(dy, cache), *backward(dy, cache)]
+    gradients = [g for g in gradients if g is not None and np.ndim(g)]        # a single number is copied when it becomes a Tensor
+    others = [dy, *memory(cache), *memory(list(arrays)), *memory(y)]
+    for i, g in enumerate(gradients):
+        assert g.flags.writeable
+        for other in others + gradients[:i]:
+            assert not np.shares_memory(g, other)
+
+
+def test_the_layers_with_parameters_have_fresh_gradients() -> None:
+    assert {"conv2d", "conv2d_relu", "conv_transpose2d", "linear", "batch_norm", "matmul"} <= set(FRESH)

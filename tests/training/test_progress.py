@@ -1,14 +1,16 @@
 """What is shown while training: a bar on a terminal, a line an epoch elsewhere."""
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 
 import numpy as np
 from rich.console import Console
 
+from minicnn.kernels import compilation
 from minicnn.training import Epoch, Evaluation
-from minicnn.training.progress import Bar, Download, Lines, show
+from minicnn.training.progress import Bar, Compilation, Download, Lines, show
 
 EPOCH = Epoch(3, 0.1, 0.12345, 0.5, Evaluation(0.2, np.array([[3, 1], [0, 4]])), 1.5, 12345.6)
 
@@ -67,3 +69,68 @@ def test_downloads() -> None:
     with Download(screen) as progress:
         progress("a.gz", 1000, 1000)
     assert "a.gz" in file.getvalue()
+
+
+def compile(count: int) -> None:
+    for i in range(count):
+        compilation.began(f"kernel {i}")
+        compilation.ended(f"kernel {i}", 0.5, lambda: "kept in ~/.cache")
+
+
+def test_compilation_on_a_terminal_is_counted_and_then_one_line() -> None:
+    screen, file = console(True)
+    with Compilation(screen) as shown:
+        compile(3)
+        assert shown.status.status == "compiling kernel 3 for this CPU (once), 1 s"
+    assert file.getvalue().endswith("compiled 3 kernels in 1.5 s (kept in ~/.cache)\n")
+
+
+def test_compilation_elsewhere_is_two_lines() -> None:
+    screen, file = console(False)
+    with Compilation(screen):
+        compile(2)
+    assert file.getvalue() == "compiling kernels for this CPU (once)\ncompiled 2 kernels in 1.0 s (kept in ~/.cache)\n"
+
+
+def test_what_was_not_compiled_is_not_shown() -> None:
+    for terminal in (True, False):
+        screen, file = console(terminal)
+        with Compilation(screen), show(screen, 1, 1):
+            pass
+        compile(1)                                             # nobody listens any more
+        assert "compil" not in file.getvalue()
+
+
+def test_an_error_is_not_followed_by_a_report() -> None:
+    screen, file = console(False)
+    with contextlib.suppress(KeyError), Compilation(screen):
+        compile(1)
+        raise KeyError
+    assert file.getvalue() == "compiling kernels for this CPU (once)\n"
+
+
+def test_compilation_is_shown_in_the_bar_and_reported_before_the_epoch() -> None:
+    screen, file = console(True)
+    display = show(screen, 10, 100)
+    assert isinstance(display, Bar)
+    with display:
+        compile(2)
+        assert display.bar.tasks[0].fields["now"] == "compiling kernel 2 for this CPU (once), 0 s"
+        display.batch(3, 50, 0.5, 0.25)
+        assert display.bar.tasks[0].fields["now"].startswith("loss 0.5000")
+        display.epoch(EPOCH)
+        display.epoch(EPOCH)
+    text = file.getvalue()
+    assert text.count("compiled 2 kernels in 1.0 s (kept in ~/.cache)") == 1
+    assert text.index("compiled 2 kernels") < text.index("epoch  3/10")
+
+
+def test_lines_report_before_the_epoch() -> None:
+    screen, file = console(False)
+    with show(screen, 10, 100) as display:
+        compile(1)
+        display.epoch(EPOCH)
+        compile(1)
+    said = [line.partition(" ")[0] for line in file.getvalue().splitlines()]
+    assert said == ["compiling", "compiled", "epoch", "compiling", "compiled"]
+    assert "compiled 1 kernel in 0.5 s" in file.getvalue()
