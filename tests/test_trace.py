@@ -120,7 +120,7 @@ class OutsideOfTensors(nn.Module):
 
 @pytest.mark.parametrize("model", [ByValue(), OutsideOfTensors()])
 def test_what_cannot_be_recorded_is_refused(model: nn.Module) -> None:
-    message = rf"^compile: {type(model).__name__}.forward cannot be recorded: on other values of the same shape the recording gives another "
+    message = rf"^compile: {type(model).__name__}.forward cannot be recorded: on other values of the same shape the recording gives another"
     with minicnn.no_grad(), pytest.raises(RuntimeError, match=message):
         minicnn.compile(model.eval())(minicnn.tensor([[1.0, 3.0, -1.5]]))
 

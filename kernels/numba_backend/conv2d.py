@@ -54,7 +54,8 @@ def conv2d_grad_input(dy: Any, w: Any, input_shape: tuple[int, ...], window: Win
     """dx: a convolution of dy with the kernel flipped and its channels exchanged, in one phase a position within the stride."""
     if not dy.size:
         return numpy_backend.conv2d_grad_input(dy, w, input_shape, window, groups)
-    dx = channels_last(*input_shape, dy.dtype)
+    N, C, H, W = input_shape
+    dx = channels_last(N, C, H, W, dy.dtype)
     _Sum(True, tuple(input_shape), w, None, window, groups, dy.dtype)(dense(dy), dx, False)
     return dx
 
@@ -104,7 +105,7 @@ class _Sum:
         if is_depthwise(x_shape[1], w.shape, groups):
             tile = channel_tile(groups, dtype.itemsize)
             taps, stride, dilation = KW, 1 if backward else window.stride[1], window.dilation[1]
-            if KW > MOST_TAPS or backward and window.stride != (1, 1):       # a phase has some of the kernel's taps
+            if KW > MOST_TAPS or (backward and window.stride != (1, 1)):     # a phase has some of the kernel's taps
                 taps = stride = dilation = 1
             self.kernel = depthwise(dtype, depthwise_rows(tuple(p.phases["OW"].tolist()), tile, taps), tile, taps, stride, dilation)
             packed = np.zeros((len(p.taps), -(-groups // tile.columns) * tile.columns), dtype)     # [tap][channel]

@@ -94,8 +94,8 @@ def depthwise_cut(x_shape: tuple[int, ...], window: Window2d, itemsize: int) -> 
     fitting = max(1, (BAND_BYTES // (width * C * itemsize) - (KH - 1) * DH) // SH)
     band = min(OH, fitting, -(-N * OH // CHUNKS))
     bands = -(-OH // band)
-    return np.array([(N, H, W, C, OH, OW, SH, SW, KH, DH, window.padding[0], window.padding[2], width, band, bands, min(CHUNKS, N * bands))],
-                    CUT)
+    top, _, left, _ = window.padding
+    return np.array([(N, H, W, C, OH, OW, SH, SW, KH, DH, top, left, width, band, bands, min(CHUNKS, N * bands))], CUT)
 
 
 @functools.cache

@@ -60,7 +60,8 @@ def linear_grad_input(dy: Any, w: Any) -> Any:
     if not dy.size or not w.size:
         return numpy_backend.linear_grad_input(dy, w)
     dy = np.ascontiguousarray(dy)
-    return _product(dy, np.ascontiguousarray(w), *dy.shape, dy.shape[1], 1)
+    M, O = dy.shape
+    return _product(dy, np.ascontiguousarray(w), M, O, O, 1)
 
 
 def linear_grad_weight(dy: Any, x: Any) -> Any:

@@ -22,10 +22,12 @@ import numba
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic as _intrinsic
+from numba.extending import overload
 
 from minicnn.kernels.numba_backend.program import INLINED
 
+intrinsic: Any = _intrinsic      # its own type hints do not know that the first parameter is not the caller's
 if "NUMBA_THREADING_LAYER_PRIORITY" not in os.environ:
     config: Any = numba.config
     config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]    # a launch costs 1 µs with OpenMP, 85 with workqueue

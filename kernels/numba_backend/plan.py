@@ -49,10 +49,10 @@ class Tile(NamedTuple):
 
 
 class Axis(NamedTuple):
-    """One axis of a phase: outputs first, first + step, ..., `count` of them; output q sees tap k at q*stride + offset."""
+    """One axis of a phase: outputs first, first + step, ..., `outputs` of them; output q sees tap k at q*stride + offset."""
     first: int
     step: int
-    count: int
+    outputs: int
     stride: int
     taps: tuple[tuple[int, int], ...]     # (k, offset), by offset
 
@@ -116,26 +116,29 @@ def plan(backward: bool, x_shape: tuple[int, ...], w_shape: tuple[int, ...], win
     alone = is_depthwise(C, w_shape, groups)
     whole = not alone or C % channel_tile(C, itemsize).columns == 0          # else a vector of the last channels ends past the image
     bands = _bands(N * len(rows) * len(columns), rows, columns, read[0] * itemsize)
-    phases, starts, taps = [], [], []
+    phases: list[tuple[int, ...]] = []
+    starts: list[int] = []
+    taps: list[tuple[int, int]] = []
     w_start = scratch = macs = 0
     for h in rows:
         for w in columns:
             direct = whole and inside(h, read[1]) and inside(w, read[2])
-            width = read[2] if direct else (w.count - 1) * w.stride + w.reach
+            width = read[2] if direct else (w.outputs - 1) * w.stride + w.reach
             runs, length = runs_of_taps(h, w, width, read[0], inputs)
-            used, band = len(h.taps) * len(w.taps), -(-h.count // (bands * align)) * align
+            used, band = len(h.taps) * len(w.taps), -(-h.outputs // (bands * align)) * align
             phases.append((
-                read[1], read[2], read[0], h.count, w.count, h.stride, w.stride, h.before, w.before, h.reach, width, bands, band, groups,
-                inputs, outputs, len(taps), used, len(h.taps), h.spacing, len(starts), len(runs), length, w_start, padded * used * inputs,
-                (h.first * made[2] + w.first) * made[0], made[1] * made[2] * made[0], h.step * made[2] * made[0], w.step * made[0], direct))
+                read[1], read[2], read[0], h.outputs, w.outputs, h.stride, w.stride, h.before, w.before, h.reach, width, bands, band,
+                groups, inputs, outputs, len(taps), used, len(h.taps), h.spacing, len(starts), len(runs), length, w_start,
+                padded * used * inputs, (h.first * made[2] + w.first) * made[0], made[1] * made[2] * made[0], h.step * made[2] * made[0],
+                w.step * made[0], direct))
             starts += runs
             taps += [(kh, kw) for kh, _ in h.taps for kw, _ in w.taps]
             w_start += groups * padded * used * inputs
             if not direct:
                 scratch = max(scratch, ((band - 1) * h.stride + h.reach) * width * read[0])
-            macs += N * h.count * w.count * used * inputs * outputs * groups
+            macs += N * h.outputs * w.outputs * used * inputs * outputs * groups
     return Plan(np.array(phases, PHASE), np.array(starts or [0], np.int64), np.array(taps or [(0, 0)], np.int64),
-                best_rows(tuple(w.count for w in columns), limit), full, rest, blocks, len(phases) * N * bands, scratch, w_start, macs)
+                best_rows(tuple(w.outputs for w in columns), limit), full, rest, blocks, len(phases) * N * bands, scratch, w_start, macs)
 
 
 def tiles(outputs: int, itemsize: int) -> tuple[Tile, Tile, int]:
@@ -180,19 +183,19 @@ def best_rows(widths: tuple[int, ...], limit: int) -> int:
 
 def _bands(images: int, rows: list[Axis], columns: list[Axis], pixel: int) -> int:
     """Into how many bands to cut every image: they must fit the cache, and there must be enough of them."""
-    most = max(h.count for h in rows)
+    most = max(h.outputs for h in rows)
     return min(most, max(-(-most // rows_that_fit(rows, columns, pixel)), -(-FEWEST_TASKS // images)))
 
 
 def rows_that_fit(rows: list[Axis], columns: list[Axis], pixel: int) -> int:
     """How many output rows a band of BAND_BYTES has, with pixels of `pixel` bytes."""
-    width = max((w.count - 1) * w.stride + w.reach for w in columns)
+    width = max((w.outputs - 1) * w.stride + w.reach for w in columns)
     return max(1, (BAND_BYTES // max(1, width * pixel) - max(h.reach for h in rows)) // rows[0].stride + 1)
 
 
 def inside(axis: Axis, size: int) -> bool:
     """Whether nothing is read before or after the image."""
-    return not axis.taps or (axis.before <= 0 and (axis.count - 1) * axis.stride + axis.taps[-1][1] < size)
+    return not axis.taps or (axis.before <= 0 and (axis.outputs - 1) * axis.stride + axis.taps[-1][1] < size)
 
 
 def runs_of_taps(h: Axis, w: Axis, width: int, C: int, inputs: int) -> tuple[list[int], int]:

@@ -44,11 +44,10 @@ import functools
 import math
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 
 from minicnn.kernels.cost import Cost
-from minicnn.kernels.numba_backend.jit import jit
+from minicnn.kernels.numba_backend.jit import config, jit
 from minicnn.kernels.numba_backend.memory import channels_last, empty
 from minicnn.kernels.numba_backend.parallel import parallel_for, workers
 from minicnn.kernels.numba_backend.simd import load, multiply_add, registers, store, zero
@@ -61,7 +60,7 @@ PARTS = 16      # of the batch, at most, for dw: each has one of its own, so tha
 
 def missing() -> str | None:
     """Why this way cannot be used here, or None."""
-    if numba.config.DISABLE_JIT:
+    if config.DISABLE_JIT:
         return "register tiles are compiled code, and NUMBA_DISABLE_JIT is set"
     return None if registers()[0] else "minicnn does not know the vector registers of this CPU"
 

@@ -24,11 +24,15 @@ import platform
 from typing import Any
 
 import llvmlite.binding as llvm
-import numba
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, models, register_model
+from numba.extending import intrinsic as _intrinsic
+from numba.extending import models, register_model
+
+from minicnn.kernels.numba_backend.jit import config
+
+intrinsic: Any = _intrinsic      # its own type hints do not know that the first parameter is not the caller's
 
 I1, I32, I64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
 LLVM = {types.float32: (ir.FloatType(), "f32", 4), types.float64: (ir.DoubleType(), "f64", 8)}    # type, name in intrinsics, bytes
@@ -338,4 +342,4 @@ def add_sums(typing: Any, acc: Any, out: Any, i: Any, step: Any) -> Any:
 
 def usable() -> bool:
     """Whether tiles can be compiled for this CPU."""
-    return registers()[1] > 0 and not numba.config.DISABLE_JIT
+    return registers()[1] > 0 and not config.DISABLE_JIT

@@ -56,15 +56,15 @@ def weight_plan(x_shape: tuple[int, ...], w_shape: tuple[int, ...], window: Wind
     rows = best_rows((length,), limit)
     few, blocks = macs < FEW_MACS, groups * per_group
     parts = 1 if few else min(blocks, TASKS)
-    most = max(1, ENOUGH_PIXELS // OW)                         # rows of a band
-    bands = 1 if OH <= 2 * most else -(-OH // most)
+    bands = -(-OH * OW // (2 * ENOUGH_PIXELS))
     if not few and N * parts < FEWEST_TASKS:
         bands = min(OH, max(bands, -(-FEWEST_TASKS // (N * parts))))
     band = -(-OH // bands)
     bands = -(-OH // band)
     chunks = 1 if few else min(N * bands, -(-(TASKS if N > 1 else FEWEST_TASKS) // parts))
     images = 1 if bands > 1 else max(1, min(-(-N // chunks), ENOUGH_PIXELS // (OH * OW)))
-    lists, pixels = [], []
+    lists: list[tuple[int, int]] = []
+    pixels: list[tuple[int, int]] = []
     for step in steps:
         seen = [ow for ow in range(OW) if together or 0 <= ow * SW + step - left < W]
         lists.append((len(pixels), len(seen)))

@@ -136,6 +136,6 @@ def test_unknown_width() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MINICNN_SIMD", "mmx")
         simd.registers.cache_clear()
-        with pytest.raises(ValueError, match="^MINICNN_SIMD is 'mmx'; it can be avx512, avx2, neon, sse, none$"):
+        with pytest.raises(ValueError, match=r"^MINICNN_SIMD is 'mmx'; it can be avx512, avx2, neon, sse, none$"):
             simd.registers()
     simd.registers.cache_clear()
