@@ -205,7 +205,7 @@ def test_float32_stays_float32(network: Network, backend: str) -> None:
         saved = [a for node in tape(loss.node) if node.name != "interpolate" for a in arrays(node.cache)]
         loss.backward()
     gradients = [p.grad for p in (x, *net.parameters()) if p.grad is not None]
-    assert {t.dtype.name for t in (loss, *outputs, *saved, *gradients, *net.buffers())} <= {"float32", "int64", "bool"}
+    assert {t.dtype.name for t in (loss, *outputs, *saved, *gradients, *net.buffers())} <= {"float32", "int32", "int64", "bool"}
 
 
 def tape(node: Any, seen: set[Any] | None = None) -> Iterator[Node]:

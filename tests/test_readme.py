@@ -15,9 +15,10 @@ TYPED = "".join(block for language, block in re.findall(r"^```(\w*)\n(.*?)^```$"
 COMMANDS = sorted(set(re.findall(r"^minicnn ((?:bench )?[a-z]+)", TYPED, re.MULTILINE)))
 
 
-def test_the_example_runs_and_learns() -> None:
-    assert len(PYTHON) == 1
-    out = subprocess.run([sys.executable, "-c", PYTHON[0]], capture_output=True, text=True, check=True).stdout
+def test_the_examples_run_and_learns() -> None:
+    """The blocks one after the other, as a reader would type them."""
+    assert len(PYTHON) == 2
+    out = subprocess.run([sys.executable, "-c", "\n".join(PYTHON)], capture_output=True, text=True, check=True).stdout
     match = re.fullmatch(r"([\d.]+)% of the held-out digits are right\n", out)
     assert match, out
     assert float(match[1]) > 92

@@ -24,9 +24,11 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic as _intrinsic
 from numba.extending import overload
+from numba.np.ufunc import parallel as _layer
 
 from minicnn.kernels.numba_backend.program import INLINED
 
+layer: Any = _layer
 intrinsic: Any = _intrinsic      # its own type hints do not know that the first parameter is not the caller's
 if "NUMBA_THREADING_LAYER_PRIORITY" not in os.environ:
     config: Any = numba.config
@@ -35,6 +37,9 @@ if "NUMBA_THREADING_LAYER_PRIORITY" not in os.environ:
 I32, I64, POINTER, VOID = ir.IntType(32), ir.IntType(64), ir.IntType(8).as_pointer(), ir.VoidType()
 WORKER = ir.FunctionType(VOID, [POINTER] * 4)                    # (arguments, sizes, steps, data), as Numba's layers call it
 WORTH_THREADS = 50_000                                           # operations: some 10 µs of one thread, a launch takes 1 to 3
+SPIN = "2000"                                                    # 0.1 ms, longer than from one kernel to the next; then a thread sleeps.
+                                                                 # OpenMP's own 300,000 take the cores from other programs, whose turns then
+                                                                 # delay a launch by 10 ms: training is ten times as slow on a busy machine
 LAUNCH = ir.FunctionType(VOID, [POINTER, POINTER, POINTER, POINTER, POINTER, I64, I64, I32])
 
 
@@ -127,9 +132,28 @@ def _flush_subnormals(builder: Any) -> Any:
     return lambda: None
 
 
+_started = False
+
+
 def pool() -> int:
     """How many threads Numba's pool has. It is started now, if it was not: code that refers to numba_parallel_for can be loaded then."""
-    return int(numba.get_num_threads())
+    global _started
+    if not _started:
+        _start()
+        _started = True
+    return int(layer._get_num_threads())               # numba.get_num_threads takes a lock first: 1.5 µs
+
+
+def _start() -> None:
+    """With GNU's OpenMP, threads that wait for work look for it SPIN times. It reads the variable when it is loaded, which is now."""
+    asked = {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys()
+    if not asked:
+        os.environ["GOMP_SPINCOUNT"] = SPIN
+    try:
+        numba.get_num_threads()
+    finally:
+        if not asked:
+            os.environ.pop("GOMP_SPINCOUNT", None)
 
 
 _forked = False

@@ -83,7 +83,7 @@ class Machine:
         (folder / "tiny.py").write_text(TINY)
 
     def start(self, code: str, **variables: str) -> subprocess.Popen[str]:
-        own = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
+        own = {name: value for name, value in os.environ.items() if not name.startswith(("NUMBA_", "OMP_", "GOMP_"))}
         return subprocess.Popen([sys.executable, "-c", f"import json, tiny\n{code}"], cwd=self.folder, text=True,
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                 env=own | {"MINICNN_CACHE": "cache", "NUMBA_NUM_THREADS": "2"} | variables)
@@ -211,6 +211,17 @@ for t in threads: t.join()
 print(json.dumps([sorted(counts), all(right)]))
 """
     assert finish(machine.start(code, NUMBA_THREADING_LAYER="workqueue")) == [[1, 1, 1, 2], True]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="GNU's OpenMP is Linux's")
+@pytest.mark.parametrize(("variables", "spins"), [({}, "2000"), ({"GOMP_SPINCOUNT": "7"}, "7")])
+def test_waiting_threads_soon_sleep(machine: Machine, variables: dict[str, str], spins: str) -> None:
+    """OpenMP prints what it has read; the environment of this process and its children is left as it was."""
+    code = "before = dict(tiny.os.environ); right = tiny.call(2); print(json.dumps([right, tiny.os.environ == before]))"
+    process = machine.start(code, OMP_DISPLAY_ENV="verbose", NUMBA_THREADING_LAYER="omp", **variables)
+    out, errors = process.communicate()
+    assert (process.returncode, json.loads(out)) == (0, [True, True])
+    assert f"GOMP_SPINCOUNT = '{spins}'" in errors
 
 
 def test_any_change_of_a_source_changes_the_digest(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import numba
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 
 from minicnn import kernels
 from minicnn.benchmarks.problems import Conv
@@ -21,7 +21,8 @@ pytestmark = pytest.mark.skipif(not simd.usable(), reason="no register tiles: Nu
 WIDTHS = [name for name in ("avx512", "avx2", "sse", "neon") if simd.SETS[name] in (simd.registers(), (32, 16), (16, 16))
           and simd.SETS[name][0] <= simd.registers()[0]]
 every_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
-few = settings(max_examples=max(5, settings().max_examples // 10))
+few = settings(max_examples=max(5, settings().max_examples // 10),
+               suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])    # all examples of a test have one width
 
 
 @pytest.fixture(params=WIDTHS)
