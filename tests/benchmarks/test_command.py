@@ -1,7 +1,6 @@
 """`minicnn bench` as people type it: tables, files, comparison, interruption."""
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
