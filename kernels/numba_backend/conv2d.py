@@ -78,7 +78,7 @@ def conv2d_grad_weight(dy: Any, x: Any, weight_shape: tuple[int, ...], window: W
         kernel(image, gradient, sums, scratch, cut, one, dw.reshape(-1), threads)
         return dw
     p = weight_plan(x.shape, (F, CG, KH, KW), window, groups, x.itemsize)
-    threads = workers(p.macs)
+    threads = workers(p.macs // 4)
     if p.border:
         N, C, H, W = x.shape
         left, width = p.border
@@ -98,7 +98,7 @@ class _Sum:
         F, CG, KH, KW = w.shape
         self.pool, self.images = pool, x_shape[0]
         self.plan = p = plan(backward, x_shape, w.shape, window, groups, dtype.itemsize, pool[0])
-        self.threads = workers(p.macs)
+        self.threads = workers(p.macs // 4)
         self.bias = np.zeros(F + CG * groups + SLACK, dtype)
         if b is not None:
             self.bias[:F] = b

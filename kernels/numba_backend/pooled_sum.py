@@ -69,7 +69,8 @@ def largest(x: Any, at: int, W: int, C: int, rows: int, columns: int, PH: int, P
                     start = at + ((r * PH + kh) * W + column * PW + kw) * C
                     seen = x[start:start + C]
                     if kh + kw == 0:
-                        out[:] = seen
+                        for c in range(C):
+                            out[c] = seen[c]
                     else:
                         for c in range(C):
                             out[c] = seen[c] if seen[c] > out[c] or seen[c] != seen[c] else out[c]

@@ -66,7 +66,8 @@ class ProgramCompiler(_Compiler):
     library = Program
 
 
-OPTIONS: dict[str, Any] = {"nopython": True, "nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+OPTIONS: dict[str, Any] = {"nopython": True, "nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True,
+                           "_nrt": False}      # kernels allocate nothing, so arguments need no counting
 PART: dict[str, Any] = {**OPTIONS, "no_cpython_wrapper": True, "pipeline_class": PartCompiler}
 INLINED: Any = {**PART, "forceinline": True}    # for what is given functions: else their addresses, which nothing needs, stay in the code
 

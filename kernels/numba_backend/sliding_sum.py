@@ -24,7 +24,7 @@ from numba import types
 from minicnn.kernels.numba_backend.jit import jit
 from minicnn.kernels.numba_backend.parallel import parallel_for
 from minicnn.kernels.numba_backend.plan import PHASE, Tile
-from minicnn.kernels.numba_backend.simd import load, multiply_add, relu, store, zero
+from minicnn.kernels.numba_backend.simd import copy, load, multiply_add, relu, store, zero
 from minicnn.kernels.numba_backend.types import compile_for, flat, record
 
 
@@ -124,6 +124,6 @@ def fill(x: Any, image: int, H: int, W: int, C: int, top: int, rows: int, left: 
         else:
             start = image + (h * W + begin - left) * C
             scratch[at:at + begin * C] = 0
-            scratch[at + begin * C:at + end * C] = x[start:start + (end - begin) * C]
+            copy(scratch, at + begin * C, x, start, (end - begin) * C)
             scratch[at + end * C:at + width * C] = 0
         at += width * C
