@@ -31,7 +31,7 @@ def batch_norm_statistics(x: Any) -> tuple[Any, Any]:
     if x.dtype not in COMPILED or x.size == 0:
         return numpy_backend.batch_norm_statistics(x)
     C, threads = x.shape[1], workers(x.size)
-    _, L, size, chunks = cut(x.size, C)
+    L, size, chunks = cut(x.size, C)
     mean, var = np.empty(C, x.dtype), np.empty(C, x.dtype)
     moments(flat(x, True), size, np.empty((threads, 3, L), x.dtype), np.empty((threads, 3, C)), np.empty((chunks, 3, C)), mean, var,
             threads)
@@ -45,7 +45,7 @@ def batch_norm(x: Any, gamma: Any, beta: Any, mean: Any, var: Any, eps: float) -
     """
     if x.dtype not in COMPILED or x.size == 0:
         return numpy_backend.batch_norm(x, gamma, beta, mean, var, eps)
-    L, _, size, chunks = cut(x.size, x.shape[1])
+    L, size, chunks = cut(x.size, x.shape[1])
     y = empty((x.size,), x.dtype)
     _normalise(flat(x, True), y, _channels(gamma, x, 1), _channels(beta, x, 0), _channels(mean, x), _channels(var, x), float(eps),
                np.empty((3, L), x.dtype), size, chunks, workers(x.size))
@@ -65,11 +65,11 @@ def batch_norm_grad(dy: Any, x: Any, gamma: Any, mean: Any, var: Any, eps: float
     if x.dtype not in COMPILED or x.size == 0:
         return numpy_backend.batch_norm_grad(dy, x, gamma, mean, var, eps, batch_statistics)
     C, threads = x.shape[1], workers(x.size)
-    short, L, size, chunks = cut(x.size, C)
+    L, size, chunks = cut(x.size, C)
     dx, dgamma, dbeta = empty((x.size,), x.dtype), np.empty(C, x.dtype), np.empty(C, x.dtype)
     lanes, sums = np.empty((4 + 2 * threads, L), x.dtype), np.zeros((chunks, 2, C))
     _gradients(flat(dy, True), flat(x, True), dx, _channels(gamma, x, 1), _channels(mean, x), _channels(var, x), float(eps),
-               bool(batch_statistics), dgamma, dbeta, lanes, short, sums, size, threads)
+               bool(batch_statistics), dgamma, dbeta, lanes, sums, size, threads)
     return shaped(dx, x.shape, True), dgamma, dbeta
 
 
@@ -109,7 +109,7 @@ def _normalise_chunk(i: int, worker: int, x: Any, y: Any, lanes: Any, size: int)
 
 @jit()
 def _gradients(dy: Any, x: Any, dx: Any, gamma: Any, mean: Any, var: Any, eps: float, batch_statistics: bool, dgamma: Any, dbeta: Any,
-               lanes: Any, short: int, sums: Any, size: int, threads: int) -> None:
+               lanes: Any, sums: Any, size: int, threads: int) -> None:
     """lanes (4 + 2*threads, L): what dx needs of each channel, and two sums a thread; sums (chunks, 2, C) of float64 zeros."""
     spread(mean, lanes[0])
     parallel_for(_sums_chunk, sums.shape[0], threads, (dy, x, lanes, size, sums))
@@ -122,8 +122,8 @@ def _gradients(dy: Any, x: Any, dx: Any, gamma: Any, mean: Any, var: Any, eps: f
         dbeta[c], dgamma[c] = sums[0, 0, c], sums[0, 1, c] * inverse_std
         lanes[1, c], lanes[2, c], lanes[3, c] = gamma[c] * inverse_std, sums[0, 0, c] / M, sums[0, 1, c] * inverse_std * inverse_std / M
     for k in range(1, 4):
-        spread(lanes[k][:C], lanes[k][:short])
-    parallel_for(_gradient_chunk, sums.shape[0], threads, (dy, x, dx, lanes, short, size, batch_statistics))
+        spread(lanes[k][:C], lanes[k])
+    parallel_for(_gradient_chunk, sums.shape[0], threads, (dy, x, dx, lanes, size, batch_statistics))
 
 
 @jit()
@@ -160,8 +160,8 @@ def _add_products(dy: Any, x: Any, mean: Any, a: Any, b: Any) -> None:
 
 
 @jit()
-def _gradient_chunk(i: int, worker: int, dy: Any, x: Any, dx: Any, lanes: Any, L: int, size: int, batch_statistics: bool) -> None:
-    mean, scale, constant, slope = lanes[0], lanes[1], lanes[2], lanes[3]
+def _gradient_chunk(i: int, worker: int, dy: Any, x: Any, dx: Any, lanes: Any, size: int, batch_statistics: bool) -> None:
+    mean, scale, constant, slope, L = lanes[0], lanes[1], lanes[2], lanes[3], lanes.shape[1]
     dy, x, dx = dy[i * size:(i + 1) * size], x[i * size:(i + 1) * size], dx[i * size:(i + 1) * size]
     for start in range(0, x.size, L):
         gradient, row, out = dy[start:start + L], x[start:start + L], dx[start:start + L]

@@ -6,25 +6,19 @@ from typing import Any
 
 from minicnn.kernels.numba_backend.jit import jit
 
-SHORT, LONG = 192, 512                                           # lanes in a row at least, for a pass that writes and for one that adds up
+LANES = 512                                                      # in a row at least, and at most twice that unless C is larger
 BLOCK = 1 << 14                                                  # numbers that stay in the level 2 cache: 64 KiB, 128 in float64
 CHUNK, CHUNKS = 1 << 13, 32                                      # numbers in a chunk at least, and chunks at most
 
 
 @functools.lru_cache(1024)
-def cut(size: int, C: int) -> tuple[int, int, int, int]:
-    """(lanes of a short row, of a long row, numbers in a chunk, chunks): whole pixels, and the last chunk may be smaller."""
-    pixels = size // C
+def cut(size: int, C: int) -> tuple[int, int, int]:
+    """(L, numbers in a chunk, chunks): chunks of whole pixels, and the last one may be smaller."""
+    pixels, L = size // C, C
+    while L < LANES:
+        L *= 2
     each = -(-pixels // min(CHUNKS, max(1, size // CHUNK)))
-    return _lanes(C, SHORT), _lanes(C, LONG), each * C, -(-pixels // each)
-
-
-def _lanes(C: int, least: int) -> int:
-    """C * 2^k, `least` or up to twice that."""
-    lanes = C
-    while lanes < least:
-        lanes *= 2
-    return lanes
+    return L, each * C, -(-pixels // each)
 
 
 @jit()

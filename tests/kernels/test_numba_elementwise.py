@@ -403,7 +403,7 @@ def test_the_number_of_threads_changes_no_bit(dtype: type, every_thread_count: l
 def test_each_thread_has_sums_of_its_own(dtype: type) -> None:
     """What a chunk writes beside its results lies in the memory of its worker, here number 1 of 3."""
     x, dy = floats((4000,), 0, dtype), floats((4000,), 1, dtype)
-    _, L, size, chunks = rows.cut(x.size, 2)
+    L, size, chunks = rows.cut(x.size, 2)
     for call, shape, own in (
         (lambda s: batch_norm._sums_chunk(0, 1, dy, x, s, size, np.zeros((chunks, 2, 2))), (4 + 2 * 3, L), [6, 7]),
         (lambda s: moments._chunk(0, 1, x, size, s, np.empty((3, 3, 2)), np.empty((chunks, 3, 2))), (3, 3, L), [1]),
