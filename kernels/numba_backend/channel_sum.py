@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 from numba import types
 
+from minicnn.kernels import numpy_backend
+from minicnn.kernels.numba_backend.flat import COMPILED
 from minicnn.kernels.numba_backend.jit import jit
+from minicnn.kernels.numba_backend.layout import dense
 from minicnn.kernels.numba_backend.memory import empty
 from minicnn.kernels.numba_backend.parallel import parallel_for, workers
 from minicnn.kernels.numba_backend.types import compile_for, flat
@@ -17,8 +20,10 @@ PIXELS = 2048                # of a chunk: its sums are added one pixel after th
 
 def channel_sum(dy: Any) -> Any:
     """db[c] = sum of dy over all axes but axis 1, in chunks of the pixels, each on a thread."""
+    if dy.dtype not in COMPILED:
+        return numpy_backend.channel_sum(dy)
     C = dy.shape[1]
-    pixels = np.ascontiguousarray(dy if dy.ndim == 2 else np.moveaxis(dy, 1, -1)).reshape(-1)     # (N·H·W·C)
+    pixels = dense(dy) if dy.ndim == 4 else np.ascontiguousarray(np.moveaxis(dy, 1, -1)).reshape(-1)       # (N·H·W·C)
     db = np.zeros(C, dy.dtype)
     chunks = -(-(pixels.size // max(1, C)) // PIXELS)
     _kernel(dy.dtype)(pixels, empty((chunks * C,), dy.dtype), db, chunks, workers(dy.size // 8))

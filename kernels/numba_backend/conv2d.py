@@ -8,6 +8,7 @@ import numpy as np
 from minicnn.kernels import numpy_backend
 from minicnn.kernels.numba_backend.border import add_border
 from minicnn.kernels.numba_backend.depthwise import MOST_TAPS, depthwise, depthwise_cut, depthwise_rows, depthwise_weight_gradient
+from minicnn.kernels.numba_backend.flat import COMPILED
 from minicnn.kernels.numba_backend.layout import dense
 from minicnn.kernels.numba_backend.max_pool2d import max_pool2d
 from minicnn.kernels.numba_backend.memory import channels_last, empty
@@ -39,7 +40,7 @@ def prepare_conv2d(w: Any, b: Any, window: Window2d, groups: int = 1, relu: bool
     shapes: dict[Any, Any] = {}
 
     def convolve(x: Any) -> Any:
-        if not x.size:
+        if not x.size or x.dtype not in COMPILED:
             return numpy_backend.prepare_conv2d(w, b, window, groups, relu, pool)(x)
         if x.shape not in shapes:
             shapes[x.shape] = _Sum(False, x.shape, w, b, window, groups, x.dtype, pool)
@@ -52,7 +53,7 @@ def prepare_conv2d(w: Any, b: Any, window: Window2d, groups: int = 1, relu: bool
 
 def conv2d_grad_input(dy: Any, w: Any, input_shape: tuple[int, ...], window: Window2d, groups: int = 1) -> Any:
     """dx: a convolution of dy with the kernel flipped and its channels exchanged, in one phase a position within the stride."""
-    if not dy.size:
+    if not dy.size or dy.dtype not in COMPILED:
         return numpy_backend.conv2d_grad_input(dy, w, input_shape, window, groups)
     N, C, H, W = input_shape
     dx = channels_last(N, C, H, W, dy.dtype)
@@ -62,7 +63,7 @@ def conv2d_grad_input(dy: Any, w: Any, input_shape: tuple[int, ...], window: Win
 
 def conv2d_grad_weight(dy: Any, x: Any, weight_shape: tuple[int, ...], window: Window2d, groups: int = 1) -> Any:
     """dw: sums over pixels in register tiles of 14 channels x 32 filters, in chunks of the batch that are added in order."""
-    if not x.size:
+    if not x.size or x.dtype not in COMPILED:
         return numpy_backend.conv2d_grad_weight(dy, x, weight_shape, window, groups)
     (F, CG, KH, KW), dtype = weight_shape, x.dtype
     dw, one, image, gradient = empty((F, CG, KH, KW), dtype), np.ones(1, dtype), dense(x), dense(dy)
@@ -98,7 +99,6 @@ class _Sum:
         F, CG, KH, KW = w.shape
         self.pool, self.images = pool, x_shape[0]
         self.plan = p = plan(backward, x_shape, w.shape, window, groups, dtype.itemsize, pool[0])
-        self.threads = workers(p.macs // 4)
         self.bias = np.zeros(F + CG * groups + SLACK, dtype)
         if b is not None:
             self.bias[:F] = b
@@ -118,7 +118,7 @@ class _Sum:
                         p.rest.columns, workers(p.packed))
 
     def __call__(self, read: Any, y: Any, relu: bool) -> None:
-        p, threads, made = self.plan, self.threads, y.transpose(0, 2, 3, 1).reshape(-1)
+        p, threads, made = self.plan, workers(self.plan.macs // 4), y.transpose(0, 2, 3, 1).reshape(-1)
         if self.pool == (1, 1):
             scratch = empty((threads * p.scratch + SLACK,), y.dtype)
             self.kernel(read, self.images, self.packed, self.bias, made, scratch, p.starts, p.phases, p.tasks, relu, threads)

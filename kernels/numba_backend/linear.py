@@ -15,6 +15,7 @@ import numpy as np
 from numba import types
 
 from minicnn.kernels import numpy_backend
+from minicnn.kernels.numba_backend.flat import COMPILED
 from minicnn.kernels.numba_backend.jit import jit
 from minicnn.kernels.numba_backend.memory import empty
 from minicnn.kernels.numba_backend.parallel import parallel_for, workers
@@ -45,7 +46,7 @@ def prepare_linear(w: Any, b: Any, relu: bool = False, image: tuple[int, int, in
 
 def _linear(x: Any, w: Any, b: Any, relu: bool) -> Any:
     (M, I), O = x.shape, len(w)
-    if not x.size or not w.size:
+    if not x.size or not w.size or x.dtype not in COMPILED:
         y = numpy_backend.linear(x, w, b)
         return np.maximum(y, 0) if relu else y
     y = empty((M, O), x.dtype)
@@ -57,7 +58,7 @@ def _linear(x: Any, w: Any, b: Any, relu: bool) -> Any:
 
 def linear_grad_input(dy: Any, w: Any) -> Any:
     """dx = dy @ w, in tiles of 14 rows x 32 inputs."""
-    if not dy.size or not w.size:
+    if not dy.size or not w.size or dy.dtype not in COMPILED:
         return numpy_backend.linear_grad_input(dy, w)
     dy = np.ascontiguousarray(dy)
     M, O = dy.shape
@@ -66,7 +67,7 @@ def linear_grad_input(dy: Any, w: Any) -> Any:
 
 def linear_grad_weight(dy: Any, x: Any) -> Any:
     """dw = dy.T @ x, in tiles of 14 outputs x 32 inputs."""
-    if not dy.size or not x.size:
+    if not dy.size or not x.size or x.dtype not in COMPILED:
         return numpy_backend.linear_grad_weight(dy, x)
     dy = np.ascontiguousarray(dy)
     M, O = dy.shape

@@ -133,6 +133,21 @@ def test_subnormals_are_flushed_and_the_mode_is_restored(width: str, every_threa
         assert tiny * np.float32(0.5) > 0
 
 
+def test_other_dtypes_are_numpys() -> None:
+    """float16 and the other byte order have no compiled kernels, and work all the same."""
+    numpy, window = kernels.get("numpy"), Window2d.of(3, padding=1)
+    for dtype in (np.dtype(np.float16), np.dtype(">f4")):
+        x, w, dy = (integers(shape, i, -2, 2, dtype) for i, shape in enumerate([(2, 3, 5, 4), (4, 3, 3, 3), (2, 4, 5, 4)]))
+        assert_equal(k.conv2d(x, w, None, window), numpy.conv2d(x, w, None, window))
+        assert_equal(k.conv2d_grad_input(dy, w, x.shape, window), numpy.conv2d_grad_input(dy, w, x.shape, window))
+        assert_equal(k.conv2d_grad_weight(dy, x, w.shape, window), numpy.conv2d_grad_weight(dy, x, w.shape, window))
+        assert_equal(k.channel_sum(dy), numpy.channel_sum(dy))
+        a, b = x.reshape(6, 20), integers((7, 20), 5, -2, 2, dtype)
+        assert_equal(k.linear(a, b, None), numpy.linear(a, b, None))
+        assert_equal(k.linear_grad_input(a, b.T), numpy.linear_grad_input(a, b.T))
+        assert_equal(k.linear_grad_weight(a, x.reshape(6, 20)), numpy.linear_grad_weight(a, x.reshape(6, 20)))
+
+
 def test_unknown_width() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MINICNN_SIMD", "mmx")
