@@ -87,7 +87,7 @@ def conv2d_grad_weight(dy: Any, x: Any, weight_shape: tuple[int, ...], window: W
         add_border(dtype)(image, bordered, N, H, W, C, left, width, workers(bordered.size))
         image = bordered
     kernel = weight_gradient(dtype, p.rows, p.full, p.rest, p.partial)
-    kernel(image, gradient, empty((p.sums + SLACK,), dtype), p.lists, p.pixels, p.cut, one, dw.reshape(-1), threads)
+    kernel(image, gradient, empty((p.sums + SLACK,), dtype), p.lists, p.pixels, p.places, p.cut, dw.reshape(-1), threads)
     return dw
 
 
@@ -113,9 +113,10 @@ class _Sum:
             self.packed = packed.reshape(-1)
         else:
             self.kernel = (sliding_sum if pool == (1, 1) else pooled_sum)(dtype, p.rows, p.full, p.rest)
-            self.packed, grouped = empty((p.packed,), dtype), w.reshape(groups, F // groups, CG, KH, KW)
-            pack(dtype)(grouped.swapaxes(1, 2) if backward else grouped, self.packed, p.taps, p.phases, p.blocks, p.full.columns,
-                        p.rest.columns, workers(p.packed))
+            self.packed, per_filter = empty((p.packed,), dtype), CG * KH * KW
+            axes = (F // groups, per_filter, KH * KW) if backward else (1, 0, per_filter)
+            pack(dtype)(np.ascontiguousarray(w).reshape(-1), self.packed, p.order, empty((groups * p.blocks * len(p.order),), np.int64),
+                        p.phases, (groups, p.blocks, p.full.columns, p.rest.columns, F // groups * per_filter, *axes), workers(p.packed // 8))
 
     def __call__(self, read: Any, y: Any, relu: bool) -> None:
         p, threads, made = self.plan, workers(self.plan.macs // 4), y.transpose(0, 2, 3, 1).reshape(-1)

@@ -73,6 +73,7 @@ class Plan(NamedTuple):
     phases: np.ndarray
     starts: np.ndarray       # of each run: its first number, counted from the first that the first output of a band's row reads
     taps: np.ndarray         # (number, 2): kh, kw in the order of the packed weights
+    order: np.ndarray        # how `pack` finds that order
     rows: int                # output pixels of a tile
     full: Tile               # for most filters
     rest: Tile               # for the last few
@@ -138,6 +139,7 @@ def plan(backward: bool, x_shape: tuple[int, ...], w_shape: tuple[int, ...], win
                 scratch = max(scratch, ((band - 1) * h.stride + h.reach) * width * read[0])
             macs += N * h.outputs * w.outputs * used * inputs * outputs * groups
     return Plan(np.array(phases, PHASE), np.array(starts or [0], np.int64), np.array(taps or [(0, 0)], np.int64),
+                order_of_weights(np.array(phases, PHASE), taps, backward, w_shape),
                 best_rows(tuple(w.outputs for w in columns), limit), full, rest, blocks, len(phases) * N * bands, scratch, w_start, macs)
 
 
@@ -170,6 +172,19 @@ def channel_tile(C: int, itemsize: int) -> Tile:
     size, count = registers()
     lanes = size // itemsize
     return Tile(2 if count >= 32 and lanes < C else 1, lanes)
+
+
+def order_of_weights(phases: np.ndarray, taps: list[tuple[int, int]], backward: bool, w_shape: tuple[int, ...]) -> np.ndarray:
+    """For each number of a run of w[..., KH, KW], which in the forward pass has the axis before these too: its phase, and its row there."""
+    _, CG, KH, KW = w_shape
+    order = np.full((KH * KW, 2), -1)
+    for number, g in enumerate(phases):
+        for i, (kh, kw) in enumerate(taps[int(g["first_tap"]):int(g["first_tap"] + g["taps"])]):
+            order[kh * KW + kw] = number, i * int(g["inputs"])
+    if backward:
+        return order
+    row = np.arange(CG)[:, None] + order[:, 1]                   # (CG, taps)
+    return np.stack([np.zeros_like(row), row], axis=-1).reshape(-1, 2)
 
 
 @functools.lru_cache(4096)
