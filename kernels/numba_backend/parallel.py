@@ -37,7 +37,7 @@ if "NUMBA_THREADING_LAYER_PRIORITY" not in os.environ:
 I32, I64, POINTER, VOID = ir.IntType(32), ir.IntType(64), ir.IntType(8).as_pointer(), ir.VoidType()
 WORKER = ir.FunctionType(VOID, [POINTER] * 4)                    # (arguments, sizes, steps, data), as Numba's layers call it
 WORTH_THREADS = 50_000                                           # operations: some 10 µs of one thread, a launch takes 1 to 3
-SPIN = "2000"                                                    # 0.05 ms, longer than from one kernel to the next; then a thread sleeps.
+SPIN = "10000"                                                   # 0.1 ms, longer than from one kernel to the next; then a thread sleeps.
                                                                  # OpenMP's own 300,000 take the cores from other programs, whose turns then
                                                                  # delay a launch by 10 ms: training is ten times as slow on a busy machine
 LAUNCH = ir.FunctionType(VOID, [POINTER, POINTER, POINTER, POINTER, POINTER, I64, I64, I32])

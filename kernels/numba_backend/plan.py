@@ -100,10 +100,10 @@ def backward_axis(window: Window2d, size: Sequence[int], axis: int) -> list[Axis
 
 @functools.lru_cache(4096)
 def plan(backward: bool, x_shape: tuple[int, ...], w_shape: tuple[int, ...], window: Window2d, groups: int, itemsize: int,
-         align: int = 1) -> Plan:
+         align: int = 1, fewest: int = FEWEST_TASKS) -> Plan:
     """Of conv2d for x (N, C, H, W), or of conv2d_grad_input, which reads dy (N, F, OH, OW) and makes dx of x_shape.
 
-    What is read is channels-last in memory. align: bands have a multiple of that many rows.
+    What is read is channels-last in memory. align: bands have a multiple of that many rows. fewest: of bands, in all.
     """
     N, C, *size = x_shape
     F, CG = w_shape[:2]
@@ -116,7 +116,7 @@ def plan(backward: bool, x_shape: tuple[int, ...], w_shape: tuple[int, ...], win
     padded = (blocks - 1) * full.columns + rest.columns
     alone = is_depthwise(C, w_shape, groups)
     whole = not alone or C % channel_tile(C, itemsize).columns == 0          # else a vector of the last channels ends past the image
-    bands = _bands(N * len(rows) * len(columns), rows, columns, read[0] * itemsize)
+    bands = _bands(N * len(rows) * len(columns), rows, columns, read[0] * itemsize, fewest)
     phases: list[tuple[int, ...]] = []
     starts: list[int] = []
     taps: list[tuple[int, int]] = []
@@ -196,10 +196,10 @@ def best_rows(widths: tuple[int, ...], limit: int) -> int:
     return min(range(1, min(limit, *widths) + 1), key=lambda rows: (sum(-(-w // rows) * (rows + 1.5) for w in widths), -rows))
 
 
-def _bands(images: int, rows: list[Axis], columns: list[Axis], pixel: int) -> int:
+def _bands(images: int, rows: list[Axis], columns: list[Axis], pixel: int, fewest: int) -> int:
     """Into how many bands to cut every image: they must fit the cache, and there must be enough of them."""
     most = max(h.outputs for h in rows)
-    return min(most, max(-(-most // rows_that_fit(rows, columns, pixel)), -(-FEWEST_TASKS // images)))
+    return min(most, max(-(-most // rows_that_fit(rows, columns, pixel)), -(-fewest // images)))
 
 
 def rows_that_fit(rows: list[Axis], columns: list[Axis], pixel: int) -> int:

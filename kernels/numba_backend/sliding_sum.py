@@ -63,35 +63,45 @@ def sliding_sum(dtype: Any, rows: int, full: Tile, rest: Tile) -> Any:
 
 @functools.cache
 def all_filters(rows: int, full: Tile, rest: Tile) -> Any:
-    """`count` rows of outputs, from row `first` on, of all filters: a block's weights stay in the cache while they pass over the rows.
-
-    Rows of taps that lie above or below the image are left out.
-    """
-    row_full, row_rest = row_of_tiles(rows, *full), row_of_tiles(rows, *rest)
-    columns_full, columns_rest = full.columns, rest.columns
+    """`count` rows of outputs, from row `first` on, of all filters: a block's weights stay in the cache while they pass over the rows."""
+    block, columns_full, columns_rest = one_block(rows, full, rest), full.columns, rest.columns
 
     @jit(rows, full, rest)
     def sums(image: Any, at: int, first: int, count: int, g: Any, runs: Any, w: Any, b: Any, y: Any, y_at: int, y_row: int, y_pixel: int,
              rectify: bool) -> None:
-        step, of_row = g.SW * g.C, g.runs // max(1, g.tap_rows)               # runs of one row of taps
         for group in range(g.groups):
             w_at, f = g.w_start + group * g.w_group, 0
             while f < g.outputs:
-                channel, left = group * g.outputs + f, g.outputs - f
-                columns = columns_full if left > columns_rest else columns_rest
-                for oh in range(count):
-                    row = (first + oh) * g.SH - g.top                        # of the image, under the first row of taps
-                    begin = min(max(0, -(row // g.tap_step)), g.tap_rows)
-                    end = max(begin, min(g.tap_rows, (g.H - 1 - row) // g.tap_step + 1))
-                    seen, weights = runs[begin * of_row:end * of_row], w_at + begin * of_row * g.length * columns
-                    x_at, to = at + oh * g.SH * g.width * g.C + group * g.inputs, y_at + oh * y_row + channel
-                    if left > columns_rest:
-                        row_full(image, x_at, step, seen, g.length, w, weights, b, channel, y, to, y_pixel, left, g.OW, rectify)
-                    else:
-                        row_rest(image, x_at, step, seen, g.length, w, weights, b, channel, y, to, y_pixel, left, g.OW, rectify)
+                block(image, at, first, count, g, runs, w, w_at, b, group, f, y, y_at, y_row, y_pixel, rectify)
+                columns = columns_full if g.outputs - f > columns_rest else columns_rest
                 f += columns
                 w_at += g.taps * g.inputs * columns
     return sums
+
+
+@functools.cache
+def one_block(rows: int, full: Tile, rest: Tile) -> Any:
+    """The same for one block of a group's filters, from f on. Rows of taps that lie above or below the image are left out."""
+    row_full, row_rest = row_of_tiles(rows, *full), row_of_tiles(rows, *rest)
+    columns_full, columns_rest = full.columns, rest.columns
+
+    @jit(rows, full, rest)
+    def block(image: Any, at: int, first: int, count: int, g: Any, runs: Any, w: Any, w_at: int, b: Any, group: int, f: int, y: Any,
+              y_at: int, y_row: int, y_pixel: int, rectify: bool) -> None:
+        step, of_row = g.SW * g.C, g.runs // max(1, g.tap_rows)              # runs of one row of taps
+        channel, left = group * g.outputs + f, g.outputs - f
+        columns = columns_full if left > columns_rest else columns_rest
+        for oh in range(count):
+            row = (first + oh) * g.SH - g.top                                # of the image, under the first row of taps
+            begin = min(max(0, -(row // g.tap_step)), g.tap_rows)
+            end = max(begin, min(g.tap_rows, (g.H - 1 - row) // g.tap_step + 1))
+            seen, weights = runs[begin * of_row:end * of_row], w_at + begin * of_row * g.length * columns
+            x_at, to = at + oh * g.SH * g.width * g.C + group * g.inputs, y_at + oh * y_row + channel
+            if left > columns_rest:
+                row_full(image, x_at, step, seen, g.length, w, weights, b, channel, y, to, y_pixel, left, g.OW, rectify)
+            else:
+                row_rest(image, x_at, step, seen, g.length, w, weights, b, channel, y, to, y_pixel, left, g.OW, rectify)
+    return block
 
 
 @functools.cache

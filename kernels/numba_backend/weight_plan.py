@@ -83,5 +83,5 @@ def weight_plan(x_shape: tuple[int, ...], w_shape: tuple[int, ...], window: Wind
     line, number = (kh, kw * C + c) if together else (kh * KW + kw, c)       # of the lists, and in it
     last = tall - rows                                           # the last tile's first row; it overlaps the tile before it
     places = (line * tall + np.where(number < last, number, last + number - (length - rows))) * wide
-    return WeightPlan(cut, np.array(lists, np.int64), np.array(pixels or [(0, 0)], np.int64), places, rows, full, rest, wide > outputs, border,
-                      chunks * groups * KH * len(lists) * tall * wide, macs)
+    return WeightPlan(cut, np.array(lists, np.int64), np.array(pixels or [(0, 0)], np.int64), places, rows, full, rest, wide > outputs,
+                      border, chunks * groups * KH * len(lists) * tall * wide, macs)

@@ -214,7 +214,7 @@ print(json.dumps([sorted(counts), all(right)]))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="GNU's OpenMP is Linux's")
-@pytest.mark.parametrize(("variables", "spins"), [({}, "2000"), ({"GOMP_SPINCOUNT": "7"}, "7")])
+@pytest.mark.parametrize(("variables", "spins"), [({}, "10000"), ({"GOMP_SPINCOUNT": "7"}, "7")])
 def test_waiting_threads_soon_sleep(machine: Machine, variables: dict[str, str], spins: str) -> None:
     """OpenMP prints what it has read; the environment of this process and its children is left as it was."""
     code = "before = dict(tiny.os.environ); right = tiny.call(2); print(json.dumps([right, tiny.os.environ == before]))"
