@@ -30,7 +30,8 @@ class Process:
     """
 
     def __init__(self, thread_count: int, cache: str) -> None:
-        environment = {**os.environ, **threads.environment(thread_count), "JAX_PLATFORMS": "cpu",
+        environment = {"GOMP_SPINCOUNT": "300000",             # OpenMP's own, and torch's: nobody else is awake during a turn
+                       **os.environ, **threads.environment(thread_count), "JAX_PLATFORMS": "cpu",
                        "TORCHINDUCTOR_COMPILE_THREADS": "1",   # compile in this process: helpers of its own would not be suspended
                        "TORCHINDUCTOR_CACHE_DIR": cache,       # empty at the start of a run, so that the first call compiles
                        "NUMBA_CACHE_DIR": cache}

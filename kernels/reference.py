@@ -156,22 +156,26 @@ def batch_norm_statistics(x: Array) -> tuple[Array, Array]:
     return mean.astype(x.dtype), var.astype(x.dtype)
 
 
-def batch_norm(x: Array, gamma: Array | None, beta: Array | None, mean: Array, var: Array, eps: float) -> Array:
-    """y = gamma[c] * (x - mean[c]) / sqrt(var[c] + eps) + beta[c]; gamma and beta may be None (1 and 0)."""
+def batch_norm(x: Array, gamma: Array | None, beta: Array | None, mean: Array, var: Array, eps: float, relu: bool = False) -> Array:
+    """y = gamma[c] * (x - mean[c]) / sqrt(var[c] + eps) + beta[c]; gamma and beta may be None (1 and 0); relu: max(y, 0)."""
     y = np.zeros(x.shape)
     for n, c, h, w in np.ndindex(x.shape):
         x_hat = (float(x[n, c, h, w]) - float(mean[c])) / math.sqrt(float(var[c]) + eps)
         y[n, c, h, w] = x_hat * (1 if gamma is None else float(gamma[c])) + (0 if beta is None else float(beta[c]))
+        if relu and y[n, c, h, w] <= 0:                          # NaN stays NaN
+            y[n, c, h, w] = 0
     return y.astype(x.dtype)
 
 
 def batch_norm_grad(dy: Array, x: Array, gamma: Array | None, mean: Array, var: Array, eps: float,
-                    batch_statistics: bool) -> tuple[Array, Array, Array]:
+                    batch_statistics: bool, beta: Array | None = None, relu: bool = False) -> tuple[Array, Array, Array]:
     """dx, dgamma, dbeta, with x_hat = (x - mean) / sqrt(var + eps) and M = N*H*W values a channel:
 
         dbeta[c] = sum of dy,   dgamma[c] = sum of dy * x_hat
         dx = gamma / sqrt(var + eps) * (dy - dbeta / M - x_hat * dgamma / M)      with the batch's own statistics; else without the last two
     """
+    if relu:                                                     # dy is that of max(y, 0)
+        dy = relu_grad(dy, batch_norm(x, gamma, beta, mean, var, eps))
     C, M = x.shape[1], x.size // x.shape[1]
     dx, dgamma, dbeta = np.zeros(x.shape), np.zeros(C), np.zeros(C)
     inverse_std = [1 / math.sqrt(float(v) + eps) for v in var]
@@ -202,11 +206,12 @@ def relu_grad(dy: Array, y: Array) -> Array:
     return dx
 
 
-def add(a: Array, b: Array) -> Array:
-    """y = a + b, of equal shape and dtype."""
+def add(a: Array, b: Array, relu: bool = False) -> Array:
+    """y = a + b, of equal shape and dtype; relu: max(y, 0), with NaN as it is."""
     y = np.zeros_like(a)
     for i in np.ndindex(a.shape):
-        y[i] = a[i] + b[i]
+        value = a[i] + b[i]
+        y[i] = 0 if relu and value <= 0 else value
     return y
 
 

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from minicnn import nn
 from minicnn.kernels.window import pair
 from minicnn.nn import functional as F
+from minicnn.nn import fusion
+from minicnn.ops import add_relu
 from minicnn.tensor import Tensor
 
 ImageSize = int | Sequence[int]
@@ -87,10 +89,11 @@ class LeNet(nn.Module):
         self.fc1 = nn.Linear(16 * H * W, 120)
         self.fc2 = nn.Linear(120, 84)
         self.fc3 = nn.Linear(84, classes)
+        self.relu = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.max_pool2d(F.relu(self.conv1(x)), 2)
-        x = F.max_pool2d(F.relu(self.conv2(x)), 2)
+        x = F.max_pool2d(fusion.run([self.conv1, self.relu], x), 2)
+        x = F.max_pool2d(fusion.run([self.conv2, self.relu], x), 2)
         x = x.flatten(1)                                     # (N, 16, H, W) -> (N, 16·H·W)
         x = F.relu(self.fc1(x))
         x = F.relu(self.fc2(x))
@@ -145,14 +148,14 @@ class ResidualBlock(nn.Module):
         self.bn1 = nn.BatchNorm2d(out_channels)
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(out_channels)
+        self.relu = nn.ReLU()
         self.downsample: nn.Module | None = None
         if stride != 1 or in_channels != out_channels:
             self.downsample = nn.Sequential(nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.relu(self.bn1(self.conv1(x)))
-        y = self.bn2(self.conv2(y))
-        return F.relu(y + (x if self.downsample is None else self.downsample(x)))
+        y = fusion.run([self.conv1, self.bn1, self.relu, self.conv2, self.bn2], x)
+        return add_relu(y, x if self.downsample is None else self.downsample(x))
 
 
 class ResNet(nn.Module):
@@ -168,6 +171,7 @@ class ResNet(nn.Module):
         _at_least(4, image_size, type(self).__name__, "its two strides divide it by 4")
         self.conv1 = nn.Conv2d(in_channels, 16, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(16)
+        self.relu = nn.ReLU()
         self.layer1 = self._stage(16, 16, stride=1)
         self.layer2 = self._stage(16, 32, stride=2)
         self.layer3 = self._stage(32, 64, stride=2)
@@ -182,7 +186,7 @@ class ResNet(nn.Module):
         return nn.Sequential(ResidualBlock(in_channels, out_channels, stride), *rest)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.relu(self.bn1(self.conv1(x)))
+        x = fusion.run([self.conv1, self.bn1, self.relu], x)
         x = self.layer3(self.layer2(self.layer1(x)))
         return self.fc(self.avgpool(x).flatten(1))
 

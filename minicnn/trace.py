@@ -154,7 +154,7 @@ def _chain(step: Step, follower: Callable[[Step, Any], Step | None]) -> Iterator
             after = follower(step, batch_norm_forward)
             if after and after.options.get("mean") is not None and not any(isinstance(i, Step) for i in after.inputs[1:]):
                 yield (step := after)
-            if after := follower(step, relu_forward):
+            if not step.options.get("relu") and (after := follower(step, relu_forward)):
                 yield (step := after)
         after = follower(step, max_pool2d_forward)
         if after and _side_by_side(after.options["window"]):
@@ -178,7 +178,7 @@ def _one(parts: list[Step]) -> Step:
     """The chain as one prepared kernel call, in the place of its last step."""
     first, final = parts[0], parts[-1]
     functions = [part.function for part in parts]
-    relu = relu_forward in functions or conv2d_relu_forward in functions
+    relu = relu_forward in functions or conv2d_relu_forward in functions or any(part.options.get("relu") for part in parts)
     if first.function in (conv2d_forward, conv2d_relu_forward):
         _, w, b = first.constants()
         norm = next((part for part in parts if part.function is batch_norm_forward), None)

@@ -1,4 +1,4 @@
-"""Sums of two arrays: the residual connections of a network."""
+"""Sums of two arrays: the residual connections of a network, and the relu that follows them."""
 from __future__ import annotations
 
 from typing import Any
@@ -12,9 +12,11 @@ CHUNK = 1 << 14                                                  # numbers that 
 SMALL = 1 << 13                                                  # below, NumPy has finished before a kernel has been called
 
 
-def add(a: Any, b: Any) -> Any:
-    """y = a + b, of equal shape and dtype. Fast because every thread has its own part of memory."""
-    return elementwise(_add, a, b) if a.size >= SMALL and a.dtype in COMPILED else numpy_backend.add(a, b)
+def add(a: Any, b: Any, relu: bool = False) -> Any:
+    """y = a + b, of equal shape and dtype; relu: max(y, 0). Fast because every thread has its own part of memory."""
+    if a.size < SMALL or a.dtype not in COMPILED:
+        return numpy_backend.add(a, b, relu)
+    return elementwise(_add_relu if relu else _add, a, b)
 
 
 @jit()
@@ -28,3 +30,17 @@ def _add_chunk(i: int, worker: int, a: Any, b: Any, y: Any) -> None:
     left, right, out = a[part], b[part], y[part]
     for j in range(out.size):
         out[j] = left[j] + right[j]
+
+
+@jit()
+def _add_relu(a: Any, b: Any, y: Any, threads: int) -> None:
+    parallel_for(_add_relu_chunk, -(-y.size // CHUNK), threads, (a, b, y))
+
+
+@jit()
+def _add_relu_chunk(i: int, worker: int, a: Any, b: Any, y: Any) -> None:
+    part = slice(i * CHUNK, (i + 1) * CHUNK)
+    left, right, out = a[part], b[part], y[part]
+    for j in range(out.size):
+        value = left[j] + right[j]
+        out[j] = y.dtype.type(0) if value <= 0 else value

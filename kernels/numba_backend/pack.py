@@ -24,7 +24,7 @@ from minicnn.kernels.numba_backend.types import compile_for, flat, record
 
 @functools.cache
 def pack(dtype: Any) -> Any:
-    """run(w, packed, order, places, phases, cut, threads): w flat, with number q of a run at group*w_group + o*w_other + filter*w_filter + q.
+    """run(w, packed, order, places, phases, cut, threads): w flat, with number q of a run at group*w_group + o*w_other + f*w_filter + q.
 
     order: for each q its phase, and its row there for o = 0, or -1 if no phase has its tap. places: room for len(order) numbers a task.
     cut: (groups, blocks, columns of all blocks but the last, columns of the last, w_group, others, w_other, w_filter).

@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.kernels.numpy_backend.activation import relu as rectified
+from minicnn.kernels.numpy_backend.activation import relu_grad
+
 AXES = (0, 2, 3)    # all but the channel
 
 
@@ -17,14 +20,19 @@ def batch_norm_statistics(x: Any) -> tuple[Any, Any]:
     return mean, np.square(x - _channel(mean)).mean(axis=AXES)
 
 
-def batch_norm(x: Any, gamma: Any, beta: Any, mean: Any, var: Any, eps: float) -> Any:
-    """y = (x - mean) * scale + beta with scale = gamma / sqrt(var + eps), by channel; gamma and beta may be None (1 and 0)."""
+def batch_norm(x: Any, gamma: Any, beta: Any, mean: Any, var: Any, eps: float, relu: bool = False) -> Any:
+    """y = (x - mean) * scale + beta with scale = gamma / sqrt(var + eps), by channel; gamma and beta may be None (1 and 0).
+
+    relu: max(y, 0).
+    """
     scale = _inverse_std(var, eps) if gamma is None else gamma * _inverse_std(var, eps)
     y = (x - _channel(mean)) * _channel(scale)
-    return y if beta is None else y + _channel(beta)
+    y = y if beta is None else y + _channel(beta)
+    return rectified(y) if relu else y
 
 
-def batch_norm_grad(dy: Any, x: Any, gamma: Any, mean: Any, var: Any, eps: float, batch_statistics: bool) -> tuple[Any, Any, Any]:
+def batch_norm_grad(dy: Any, x: Any, gamma: Any, mean: Any, var: Any, eps: float, batch_statistics: bool, beta: Any = None,
+                    relu: bool = False) -> tuple[Any, Any, Any]:
     """dx, dgamma, dbeta. With x_hat = (x - mean) / sqrt(var + eps) and M = N*H*W values a channel:
 
         dbeta  = sum of dy
@@ -33,7 +41,10 @@ def batch_norm_grad(dy: Any, x: Any, gamma: Any, mean: Any, var: Any, eps: float
         dx     = gamma / sqrt(var + eps) * (dy - dbeta / M - x_hat * dgamma / M)      (mean and var come from x itself)
 
     The two subtracted terms are what dy did to the batch's mean and variance (Ioffe and Szegedy, 2015).
+    relu: dy is that of max(y, 0), so it counts only where y, computed anew with beta, is positive.
     """
+    if relu:
+        dy = relu_grad(dy, batch_norm(x, gamma, beta, mean, var, eps))
     inverse_std = _inverse_std(var, eps)
     x_hat = (x - _channel(mean)) * _channel(inverse_std)
     dbeta, dgamma = dy.sum(axis=AXES), (dy * x_hat).sum(axis=AXES)

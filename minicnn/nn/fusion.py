@@ -1,6 +1,7 @@
-"""Layers that run as one: what a Sequential does with a Conv2d and the layers after it.
+"""Layers that run as one: what a Sequential does with a Conv2d or a BatchNorm2d and the layers after it.
 
     Conv2d, ReLU                  max(y, 0) is taken where y is made: the same values and the same gradients, with a pass over y less
+    BatchNorm2d, ReLU             likewise
     Conv2d, BatchNorm2d [, ReLU]  in eval mode under no_grad(): y * scale + shift needs no pass either, for it is a convolution itself, with
                                   weights w * scale and the bias b * scale + shift. What comes out differs by rounding.
 
@@ -27,7 +28,11 @@ def run(modules: Sequence[Module], x: Any) -> Any:
     """modules[-1](...modules[1](modules[0](x))), in fewer steps where that is possible."""
     i = 0
     while i < len(modules):
-        fused = _fused(modules[i], modules[i + 1:i + 3], x) if _is_plain(modules[i], Conv2d) else None
+        fused = None
+        if _is_plain(modules[i], Conv2d):
+            fused = _fused(modules[i], modules[i + 1:i + 3], x)
+        elif i + 1 < len(modules) and _is_plain(modules[i + 1], ReLU) and _is_plain(modules[i], BatchNorm2d):
+            fused = modules[i].normalize(ops.batch_norm_relu, x), 2
         x, used = fused or (modules[i](x), 1)
         i += used
     return x

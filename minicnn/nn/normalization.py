@@ -57,6 +57,10 @@ class _BatchNorm(_Norm):
         super().reset_parameters()
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.normalize(F.batch_norm, x)
+
+    def normalize(self, operation: Any, x: Tensor) -> Tensor:
+        """`operation`, which is F.batch_norm or one with its arguments, on x with this layer's parameters."""
         name = type(self).__name__
         if x.ndim not in self._axes:
             raise ValueError(f"{name}: x must be {' or '.join(self._axes.values())}, got {x.ndim} axes (shape {x.shape})")
@@ -69,8 +73,9 @@ class _BatchNorm(_Norm):
             if momentum is None:                             # the plain mean over all batches so far
                 momentum = 1 / self.num_batches_tracked.item()
         mean, var = (self.running_mean, self.running_var) if update or not self.training else (None, None)
-        return F.batch_norm(x, mean, var, self.weight, self.bias, training=self.training or mean is None, momentum=momentum or 0.0,
-                            eps=self.eps)
+        result: Tensor = operation(x, mean, var, self.weight, self.bias, training=self.training or mean is None, momentum=momentum or 0.0,
+                                   eps=self.eps)
+        return result
 
     def extra_repr(self) -> str:
         return (f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, bias={self.bias is not None}, "

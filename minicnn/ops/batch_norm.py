@@ -11,18 +11,19 @@ from minicnn.recording import changed
 from minicnn.tensor import Tensor
 
 
-def batch_norm_forward(x: Any, gamma: Any, beta: Any, mean: Any = None, var: Any = None, eps: float = 1e-5) -> tuple[Any, Any]:
+def batch_norm_forward(x: Any, gamma: Any, beta: Any, mean: Any = None, var: Any = None, eps: float = 1e-5,
+                       relu: bool = False) -> tuple[Any, Any]:
     """y = (x - mean) / sqrt(var + eps) * gamma + beta, channel by channel; gamma and beta may be None (1 and 0).
 
-    mean, var: (C), given (running statistics), or None: computed from x, the variance with divisor N*H*W.
+    mean, var: (C), given (running statistics), or None: computed from x, the variance with divisor N*H*W. relu: max(y, 0).
     Shapes: x (N, C, ...), gamma, beta (C). Returns (y, mean, var) and the cache.
     """
     k, planes = kernels.of(x), _planes(x)
     of_batch = mean is None
     if of_batch:
         mean, var = k.batch_norm_statistics(planes)
-    y = k.batch_norm(planes, gamma, beta, mean, var, eps).reshape(x.shape)
-    return (y, mean, var), (k, x, gamma, mean, var, eps, of_batch, beta is not None)
+    y = k.batch_norm(planes, gamma, beta, mean, var, eps, relu).reshape(x.shape)
+    return (y, mean, var), (k, x, gamma, beta, mean, var, eps, of_batch, relu)
 
 
 @fresh
@@ -31,10 +32,12 @@ def batch_norm_backward(dy: Any, cache: Any) -> tuple[Any, Any, Any]:
 
         dx = gamma / sqrt(var + eps) * (dy - dbeta / M - x_hat * dgamma / M)         statistics of this batch: they depend on x too
         dx = gamma / sqrt(var + eps) * dy                                            given statistics: constants
+
+    After relu, dy counts only where y was positive.
     """
-    k, x, gamma, mean, var, eps, of_batch, has_beta = cache
-    dx, dgamma, dbeta = k.batch_norm_grad(_planes(dy), _planes(x), gamma, mean, var, eps, of_batch)
-    return dx.reshape(x.shape), None if gamma is None else dgamma, dbeta if has_beta else None
+    k, x, gamma, beta, mean, var, eps, of_batch, relu = cache
+    dx, dgamma, dbeta = k.batch_norm_grad(_planes(dy), _planes(x), gamma, mean, var, eps, of_batch, beta, relu)
+    return dx.reshape(x.shape), None if gamma is None else dgamma, None if beta is None else dbeta
 
 
 def _planes(x: Any) -> Any:
@@ -57,6 +60,17 @@ def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor |
     Raises TypeError for integer input or mixed dtypes, ValueError for shapes that do not fit, for a single value a channel when
     training, and for missing running statistics when not.
     """
+    return _recorded(False, input, running_mean, running_var, weight, bias, training, momentum, eps)
+
+
+def batch_norm_relu(input: Tensor, running_mean: Tensor | None, running_var: Tensor | None, weight: Tensor | None = None,
+                    bias: Tensor | None = None, training: bool = False, momentum: float = 0.1, eps: float = 1e-5) -> Tensor:
+    """relu(batch_norm(x)): the same values and gradients, in fewer passes over memory. Errors speak of batch_norm."""
+    return _recorded(True, input, running_mean, running_var, weight, bias, training, momentum, eps)
+
+
+def _recorded(relu: bool, input: Tensor, running_mean: Tensor | None, running_var: Tensor | None, weight: Tensor | None,
+              bias: Tensor | None, training: bool, momentum: float, eps: float) -> Tensor:
     floating("batch_norm", x=input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
     if input.ndim < 2:
         raise ValueError(f"batch_norm: x must be (N, C), (N, C, L) or (N, C, H, W), got shape {input.shape}")
@@ -68,12 +82,12 @@ def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor |
         if running_mean is None or running_var is None:
             raise ValueError("batch_norm: without training it needs running_mean and running_var; got None")
         statistics = {"mean": running_mean.array.copy(), "var": running_var.array.copy()}     # copies: later batches move the originals
-        return record(batch_norm_forward, batch_norm_backward, input, weight, bias, eps=eps, **statistics)[0]
+        return record(batch_norm_forward, batch_norm_backward, input, weight, bias, eps=eps, relu=relu, **statistics)[0]
     M = input.numel() // max(C, 1)
     if M < 2:
         raise ValueError(f"batch_norm: expected more than 1 value per channel when training, got {M} (shape {input.shape}); "
                          "use a larger batch, or eval()")
-    y, mean, var = record(batch_norm_forward, batch_norm_backward, input, weight, bias, eps=eps)
+    y, mean, var = record(batch_norm_forward, batch_norm_backward, input, weight, bias, eps=eps, relu=relu)
     _follow((running_mean, running_var), (mean.array, var.array), float(momentum), M)
     return y
 

@@ -44,7 +44,9 @@ def test_every_order_of_memory(dtype: type, shape: tuple[int, ...], seed: int, l
         assert_equal(k.relu(x), np.maximum(a, 0))
         assert_equal(k.relu_grad(x, y), np.where(b > 0, a, 0))
         assert_equal(k.add(x, y), a + b)
+        assert_equal(k.add(x, y, relu=True), np.maximum(a + b, 0))
         assert_equal(arithmetic.elementwise(arithmetic._add, x, y), a + b)        # add itself leaves small arrays to NumPy
+        assert_equal(arithmetic.elementwise(arithmetic._add_relu, x, y), np.maximum(a + b, 0))
 
 
 def test_results_lie_in_memory_as_the_arguments_do() -> None:
@@ -68,6 +70,7 @@ def test_seams_of_elementwise_kernels(dtype: type, size: int) -> None:
     assert_equal(k.relu(a), np.maximum(a, 0))
     assert_equal(k.relu_grad(a, b), np.where(b > 0, a, 0))
     assert_equal(arithmetic.elementwise(arithmetic._add, a, b), a + b)
+    assert_equal(arithmetic.elementwise(arithmetic._add_relu, a, b), np.maximum(a + b, 0))
     assert_equal(k.add(a, b), a + b)
 
 
@@ -79,6 +82,7 @@ def test_what_is_no_number() -> None:
         assert not np.signbit(k.relu(x)[1])
         assert_equal(k.relu_grad(dy, x), np.where(x > 0, dy, 0))
         assert_equal(k.add(x, dy), x + dy)
+        assert_equal(k.add(x, dy, True), np.maximum(x + dy, 0))
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.longdouble, np.dtype(">f4")])
@@ -188,6 +192,22 @@ def test_batch_norm_takes_every_order_of_memory(dtype: type, shape: tuple[int, .
         got = results(x, dy, c)
     for one, same in zip(got, results(a.copy(), b.copy(), [v.copy() for v in c]), strict=True):
         assert_equal(one, same)
+
+
+@dtypes
+@pytest.mark.parametrize("shape", IMAGES, ids=str)
+@pytest.mark.parametrize("batch_statistics", [True, False])
+def test_relu_after_batch_norm_changes_no_bit(dtype: type, shape: tuple[int, ...], batch_statistics: bool) -> None:
+    x, dy, C = floats(shape, 0, dtype), floats(shape, 1, dtype), shape[1]
+    gamma, beta = floats((C,), 2, dtype), floats((C,), 3, dtype)
+    mean, var = k.batch_norm_statistics(x)
+    y = k.batch_norm(x, gamma, beta, mean, var, EPS)
+    assert (y > 0).any()
+    assert_equal(k.batch_norm(x, gamma, beta, mean, var, EPS, relu=True), k.relu(y))
+    expected = k.batch_norm_grad(k.relu_grad(dy, y), x, gamma, mean, var, EPS, batch_statistics)
+    fused = k.batch_norm_grad(dy, x, gamma, mean, var, EPS, batch_statistics, beta, relu=True)
+    for name, a, b in zip(("dx", "dgamma", "dbeta"), fused, expected, strict=True):
+        assert_equal(a, b, name)
 
 
 @pytest.mark.parametrize("first", [True, False])
@@ -404,8 +424,10 @@ def test_each_thread_has_sums_of_its_own(dtype: type) -> None:
     """What a chunk writes beside its results lies in the memory of its worker, here number 1 of 3."""
     x, dy = floats((4000,), 0, dtype), floats((4000,), 1, dtype)
     L, size, chunks = rows.cut(x.size, 2)
+    lanes, block = np.ones((6 + 2 * 3, L), dtype), np.ones((3, max(1, rows.BLOCK // L) * L), dtype)
     for call, shape, own in (
-        (lambda s: batch_norm._sums_chunk(0, 1, dy, x, s, size, np.zeros((chunks, 2, 2))), (4 + 2 * 3, L), [6, 7]),
+        (lambda s: batch_norm._sums_chunk(0, 1, dy, x, s, block, size, True, np.zeros((chunks, 2, 2))), (6 + 2 * 3, L), [8, 9]),
+        (lambda s: batch_norm._sums_chunk(0, 1, dy, x, lanes, s, size, True, np.zeros((chunks, 2, 2))), block.shape, [1]),
         (lambda s: moments._chunk(0, 1, x, size, s, np.empty((3, 3, 2)), np.empty((chunks, 3, 2))), (3, 3, L), [1]),
         (lambda s: moments._chunk(0, 1, x, size, np.empty((3, 3, L), dtype), s, np.empty((chunks, 3, 2))), (3, 3, 2), [1]),
         (lambda s: loss._chunk(x.dtype)(0, 1, x, np.zeros(40, int), dy[:40], dy.copy(), 5, s), (3, 100), [1]),

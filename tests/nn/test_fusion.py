@@ -21,9 +21,9 @@ def fused(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     calls: list[str] = []
 
     def watched(name: str, operation: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda *args: calls.append(name) or operation(*args)
+        return lambda *args, **options: calls.append(name) or operation(*args, **options)
 
-    for name in ("conv2d", "conv2d_relu"):                     # a Conv2d by itself calls what functional has imported
+    for name in ("conv2d", "conv2d_relu", "batch_norm_relu"):                     # a Conv2d by itself calls what functional has imported
         monkeypatch.setattr(ops, name, watched(name, getattr(ops, name)))
     return calls
 
@@ -65,6 +65,23 @@ def test_relu_is_the_same_to_the_bit(backend: str, g: Geometry, inplace: bool, u
     assert got.keys() == expected.keys()
     for name in expected:
         assert_equal(got[name], expected[name], name)
+
+
+@each_backend
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("affine", [True, False])
+def test_relu_after_batch_norm_is_the_same_to_the_bit(backend: str, training: bool, affine: bool) -> None:
+    x, gradients, seen = floats((4, 3, 9, 20), 0), [], []
+    with use_backend(backend):
+        for call in (nn.Sequential.__call__, one_by_one):
+            norm = norm_of(3, affine, affine, 1).train(training)
+            net = nn.Sequential(norm, nn.ReLU())
+            gradients.append(results(call, net, x))
+            seen.append(norm.running_mean.array)
+    for name in gradients[1]:
+        assert_equal(gradients[0][name], gradients[1][name], name)
+    assert_equal(seen[0], seen[1], "running mean")
+    assert (gradients[0]["y"] == 0).any()
 
 
 @pytest.mark.parametrize("mode", ["zeros", "reflect", "replicate"])
@@ -112,8 +129,12 @@ LAYERS: dict[str, tuple[Callable[[], list[nn.Module]], bool, list[str]]] = {    
     "conv, norm": (lambda: [nn.Conv2d(2, 2, 1), nn.BatchNorm2d(2).eval()], False, ["conv2d"]),
     "conv, norm, relu": (lambda: [nn.Conv2d(2, 2, 1), nn.BatchNorm2d(2).eval(), nn.ReLU()], False, ["conv2d_relu"]),
     "conv, norm, tanh": (lambda: [nn.Conv2d(2, 2, 1), nn.BatchNorm2d(2).eval(), nn.Tanh()], False, ["conv2d"]),
-    "conv, norm, recorded": (lambda: [nn.Conv2d(2, 2, 1), nn.BatchNorm2d(2).eval(), nn.ReLU()], True, []),
-    "conv, norm, training": (lambda: [nn.Conv2d(2, 2, 1), nn.BatchNorm2d(2), nn.ReLU()], False, []),
+    "conv, norm, recorded": (lambda: [nn.Conv2d(2, 2, 1), nn.BatchNorm2d(2).eval(), nn.ReLU()], True, ["batch_norm_relu"]),
+    "conv, norm, training": (lambda: [nn.Conv2d(2, 2, 1), nn.BatchNorm2d(2), nn.ReLU()], False, ["batch_norm_relu"]),
+    "norm, relu": (lambda: [nn.BatchNorm2d(2), nn.ReLU()], True, ["batch_norm_relu"]),
+    "norm, tanh": (lambda: [nn.BatchNorm2d(2), nn.Tanh()], True, []),
+    "a norm's subclass, relu": (lambda: [type("Norm", (nn.BatchNorm2d,), {})(2), nn.ReLU()], True, []),
+    "norm, hook on the relu": (lambda: [nn.BatchNorm2d(2), hooked(nn.ReLU())], True, []),
     "norm without statistics": (lambda: [nn.Conv2d(2, 2, 1), nn.BatchNorm2d(2, track_running_stats=False).eval()], False, []),
     "a norm's subclass": (lambda: [nn.Conv2d(2, 2, 1), type("Norm", (nn.BatchNorm2d,), {})(2).eval()], False, []),
     "a conv's subclass": (lambda: [type("Conv", (nn.Conv2d,), {})(2, 2, 1), nn.ReLU()], True, []),

@@ -10,13 +10,13 @@ import torch.nn.functional as TF
 from hypothesis import given
 
 import minicnn.nn.functional as F
-from minicnn import Tensor, use_backend
+from minicnn import Tensor, ops, use_backend
 from minicnn.ops.erf import erf
 from tests.against_torch import close, exact
 from tests.compare import assert_bounded, assert_equal
 from tests.ops.arrays import one
 from tests.ops.neural import each_backend
-from tests.strategies import floats
+from tests.strategies import floats, integers
 
 EXACT: dict[str, Any] = {
     "relu": lambda f, x: f.relu(x),
@@ -45,6 +45,20 @@ EDGES = np.array([0, -0.0, 3, -3, 2.999, -2.999, 6, -6, 20, -20, 60, -60, 87, -8
 def test_exact(name: str, backend: str, x: np.ndarray) -> None:
     with use_backend(backend):
         exact(lambda a: EXACT[name](F, a), lambda a: EXACT[name](TF, a), x)
+
+
+@each_backend
+@pytest.mark.parametrize("shape", [(3, 4), (2, 3, 40, 50)], ids=str)
+def test_relu_of_a_sum(backend: str, shape: tuple[int, ...]) -> None:
+    a, b = (integers(shape, seed) for seed in (0, 1))
+    with use_backend(backend):
+        exact(lambda a, b: ops.add_relu(a, b), lambda a, b: TF.relu(a + b), a, b)
+        exact(lambda a: ops.add_relu(a, a), lambda a: TF.relu(a + a), a)
+
+
+def test_relu_of_a_sum_wants_equal_shapes() -> None:
+    with pytest.raises(ValueError, match=r"add_relu: a has shape \(2, 3\), b \(3,\); they must be equal"):
+        ops.add_relu(Tensor(np.zeros((2, 3), np.float32)), Tensor(np.zeros(3, np.float32)))
 
 
 @pytest.mark.parametrize("name", CLOSE)

@@ -40,7 +40,7 @@ from minicnn.ops.losses import nll_loss_backward, nll_loss_forward
 from minicnn.ops.matmul import matmul_backward, matmul_forward
 from minicnn.ops.max_pool2d import max_pool2d_backward, max_pool2d_forward
 from minicnn.ops.pad import pad_backward, pad_by_index_backward, pad_by_index_forward, pad_forward
-from minicnn.ops.relu import relu_backward, relu_forward
+from minicnn.ops.relu import add_relu_backward, add_relu_forward, relu_backward, relu_forward
 from minicnn.ops.softmax import log_softmax_backward, log_softmax_forward, softmax_backward, softmax_forward
 from minicnn.ops.unfold import fold_backward, fold_forward, unfold_backward, unfold_forward
 from tests.ops.neural import each_backend, gradient_check
@@ -88,6 +88,8 @@ PAIRS: dict[str, tuple[Any, Any, tuple[Any, ...], dict[str, Any]]] = {
     "batch_norm of rows": (batch_norm_forward, batch_norm_backward, (x(5, 3), x(3), None), {}),
     "batch_norm, given statistics": (batch_norm_forward, batch_norm_backward, (x(3, 2, 4, 5), None, x(2)),
                                      {"mean": x(2), "var": np.array([0.5, 2.0])}),
+    "batch_norm, relu": (batch_norm_forward, batch_norm_backward, (x(3, 2, 4, 5), x(2), x(2)), {"relu": True}),
+    "relu of a sum": (add_relu_forward, add_relu_backward, (x(3, 2), x(3, 2)), {}),
     "matmul": (matmul_forward, matmul_backward, (x(2, 3, 4), x(4, 5)), {}),
     "matmul of vectors": (matmul_forward, matmul_backward, (x(4), x(4)), {}),
     "matmul of stacks": (matmul_forward, matmul_backward, (x(2, 3, 4), x(2, 4, 5)), {}),
