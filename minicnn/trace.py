@@ -212,16 +212,24 @@ def _runner(steps: list[Step], last: Step) -> Callable[[Any], Any]:
     for number, step in enumerate(steps, 1):
         arguments = [(place[id(i)], None) if isinstance(i, Step) else (-1, i) for i in step.inputs]
         over = [place[id(i)] for i in step.inputs if isinstance(i, Step) and used_last[id(i)] == number]
-        calls.append((step.function, arguments, step.options, over))
+        calls.append((_bound(step.function, arguments, step.options), over))
     result = place[id(last)]
 
     @quietly
     def run(x: Any) -> Any:
         values: list[Any] = [x] + [None] * len(calls)
-        for number, (function, arguments, options, over) in enumerate(calls, 1):
-            y = function(*(constant if at < 0 else values[at] for at, constant in arguments), **options)[0]
+        for number, (call, over) in enumerate(calls, 1):
+            y = call(values)
             values[number] = y[0] if type(y) is tuple else y
             for at in over:
                 values[at] = None
         return values[result]
     return run
+
+
+def _bound(function: Any, arguments: list[tuple[int, Any]], options: dict[str, Any]) -> Callable[[list[Any]], Any]:
+    """The step as a function of the list of all values. arguments: (place in that list, or -1; the constant that stands there then)."""
+    if len(arguments) == 1 and not options:
+        at = arguments[0][0]
+        return lambda values: function(values[at])[0]
+    return lambda values: function(*[constant if at < 0 else values[at] for at, constant in arguments], **options)[0]

@@ -29,7 +29,7 @@ MANY = 6                     # rows of w in a tile
 
 def linear(x: Any, w: Any, b: Any) -> Any:
     """y = x @ w.T + b, with 4 x 6 dot products at a time in registers; b may be None."""
-    return _linear(x, np.ascontiguousarray(w), b, False)
+    return prepare_linear(w, b)(x)
 
 
 def prepare_linear(w: Any, b: Any, relu: bool = False, image: tuple[int, int, int] | None = None) -> Any:
@@ -37,23 +37,26 @@ def prepare_linear(w: Any, b: Any, relu: bool = False, image: tuple[int, int, in
 
     image: x is (M, C, H, W), of these C, H, W, and is flattened first: here in the order in which it lies in memory.
     """
-    if image is None:
-        w = np.ascontiguousarray(w)
-        return lambda x: _linear(x, w, b, relu)
-    w = np.ascontiguousarray(w.reshape(-1, *image).transpose(0, 2, 3, 1)).reshape(len(w), -1)      # (O, H·W·C)
-    return lambda x: _linear(x.transpose(0, 2, 3, 1).reshape(len(x), -1), w, b, relu)
+    O, I = w.shape
+    if image:
+        w = w.reshape(O, *image).transpose(0, 2, 3, 1)           # (O, H, W, C)
+    w, kernels = np.ascontiguousarray(w).reshape(-1), dict[Any, Any]()
 
-
-def _linear(x: Any, w: Any, b: Any, relu: bool) -> Any:
-    (M, I), O = x.shape, len(w)
-    if not x.size or not w.size or x.dtype not in COMPILED:
-        y = numpy_backend.linear(x, w, b)
-        return np.maximum(y, 0) if relu else y
-    y = empty((M, O), x.dtype)
-    y[...] = 0 if b is None else b
-    run = dot_products(x.dtype, best_rows((M,), 4), registers()[0] // x.itemsize)
-    run(np.ascontiguousarray(x).reshape(-1), w.reshape(-1), y.reshape(-1), M, I, O, relu, workers(M * I * O // 8))
-    return y
+    def product(x: Any) -> Any:
+        if image:
+            x = x.transpose(0, 2, 3, 1).reshape(len(x), I)
+        M = len(x)
+        run = kernels.get((M, x.dtype))
+        if run is None:
+            if not x.size or not w.size or x.dtype not in COMPILED:
+                y = numpy_backend.linear(x, w.reshape(O, I), b)
+                return np.maximum(y, 0) if relu else y
+            run = kernels[M, x.dtype] = dot_products(x.dtype, best_rows((M,), 4), registers()[0] // x.itemsize)
+        y = empty((M, O), x.dtype)
+        y[...] = 0 if b is None else b
+        run(np.ascontiguousarray(x).reshape(-1), w, y.reshape(-1), M, I, O, relu, workers(M * I * O // 8))
+        return y
+    return product
 
 
 def linear_grad_input(dy: Any, w: Any) -> Any:
