@@ -25,7 +25,6 @@ from minicnn.kernels.window import Window2d
 
 PIXELS = 4                   # that the weight gradient takes at a time
 CHUNKS = 16                  # of its batch; every chunk has a private copy of the sums
-MOST_TAPS = 7                # of a kernel row whose weights all stay in registers
 
 
 def depthwise_rows(widths: tuple[int, ...], tile: Tile, taps: int) -> int:

@@ -17,21 +17,21 @@ from numba import types
 from minicnn.kernels.numba_backend.jit import jit
 from minicnn.kernels.numba_backend.pack import pack_block
 from minicnn.kernels.numba_backend.parallel import parallel_for
-from minicnn.kernels.numba_backend.plan import PHASE, Tile
+from minicnn.kernels.numba_backend.plan import PHASE, Slide, Tile
 from minicnn.kernels.numba_backend.sliding_sum import fill, one_block
 from minicnn.kernels.numba_backend.types import compile_for, flat, record
 
 
 @functools.cache
-def fresh_sum(dtype: Any, rows: int, full: Tile, rest: Tile) -> Any:
+def fresh_sum(dtype: Any, rows: int, full: Tile, rest: Tile, slide: Slide) -> Any:
     """run(x, images, w, order, places, cut, b, y, scratch, padded, starts, phases, tasks, pieces, rectify, threads).
 
     w, order and cut as of `pack`; places: len(order) + 1 numbers a thread, the last of them -1. A thread's scratch memory holds `padded`
     numbers of a band of x, and after them the packed weights of a block. pieces: parts of the tasks of every block.
     """
-    sums, pack = one_block(rows, full, rest), pack_block(dtype)
+    sums, pack = one_block(rows, full, rest, slide), pack_block(dtype)
 
-    @jit(rows, full, rest)
+    @jit(rows, full, rest, slide)
     def piece(i: int, worker: int, x: Any, images: int, w: Any, order: Any, places: Any, cut: Any, b: Any, y: Any, scratch: Any, share: int,
               padded: int, starts: Any, phases: Any, tasks: int, pieces: int, rectify: bool) -> None:
         blocks, full, rest = cut[1], cut[2], cut[3]
@@ -60,7 +60,7 @@ def fresh_sum(dtype: Any, rows: int, full: Tile, rest: Tile) -> Any:
                          scratch, mine)
                     sums(scratch, mine, first, end - first, g, runs, scratch, w_at, b, group, f, y, to, g.y_row, g.y_pixel, rectify)
 
-    @jit(rows, full, rest)
+    @jit(rows, full, rest, slide)
     def run(x: Any, images: int, w: Any, order: Any, places: Any, cut: Any, b: Any, y: Any, scratch: Any, padded: int, starts: Any,
             phases: Any, tasks: int, pieces: int, rectify: bool, threads: int) -> None:
         parallel_for(piece, cut[0] * cut[1] * pieces, threads, (x, images, w, order, places, cut, b, y, scratch, scratch.size // threads,

@@ -25,6 +25,7 @@ from minicnn.kernels.numba_backend.types import compile_for, flat
 
 PANEL = 1024                 # of the sum's terms at a time: so much of 6 rows of w stays in the level 1 cache while all rows of x pass
 MANY = 6                     # rows of w in a tile
+FEW_TERMS = 8                # of a sum: then writing the result is what takes the time
 
 
 def linear(x: Any, w: Any, b: Any) -> Any:
@@ -82,13 +83,14 @@ def _product(a: Any, b: Any, R: int, K: int, row: int, step: int) -> Any:
     dtype, I = a.dtype, b.shape[1]
     size, count = registers()
     lanes = size // dtype.itemsize
-    wide = 2 * lanes
+    vecs = 8 if R == 1 and 8 * lanes <= I and count >= 16 else 2             # a single row is a tile of its own
+    wide, by_rows = vecs * lanes, K <= FEW_TERMS and R > 1
     if wide > I:                                               # too narrow for a tile
         b = np.concatenate([b, np.zeros((K, wide - I), dtype)], axis=1)
     out = empty((R, I), dtype)
     rows = best_rows((R,), (count - 3) // 2)
-    outer_products(dtype, rows, lanes)(a.reshape(-1), b.reshape(-1), out.reshape(-1), R, K, I, max(I, wide), row, step,
-                                       workers(R * K * I // 8))
+    outer_products(dtype, rows, vecs, lanes, by_rows)(a.reshape(-1), b.reshape(-1), out.reshape(-1), R, K, I, max(I, wide), row, step,
+                                                      workers(R * K * I // 8))
     return out
 
 
@@ -139,23 +141,33 @@ def _dots(rows: int, columns: int, lanes: int) -> Any:
 
 
 @functools.cache
-def outer_products(dtype: Any, rows: int, lanes: int) -> Any:
-    """run(a, b, out, R, K, I, b_row, row, step, threads): out[r, i] = sum over k of a[r*row + k*step] * b[k*b_row + i]."""
-    wide = 2 * lanes
+def outer_products(dtype: Any, rows: int, vecs: int, lanes: int, by_rows: bool) -> Any:
+    """run(a, b, out, R, K, I, b_row, row, step, threads): out[r, i] = sum over k of a[r*row + k*step] * b[k*b_row + i].
 
-    @jit(rows, lanes)
-    def columns(i: int, worker: int, a: Any, b: Any, out: Any, R: int, K: int, I: int, b_row: int, row: int, step: int) -> None:
-        first = min(i * wide, max(0, I - wide))                              # the last block overlaps its neighbour
-        for begin in range(0, R, rows):
-            r = min(begin, R - rows)
-            acc = zero(rows, 2, lanes, out)
-            for k in range(K):
-                acc = multiply_add(acc, a, r * row + k * step, row, b, k * b_row + first)
-            store(acc, out, r * I + first, I, I - first)
+    A task is one block of columns, whose part of b stays in the cache; or, by_rows, one block of rows, which are written from end to end.
+    """
+    wide = vecs * lanes
 
-    @jit(rows, lanes)
+    @jit(rows, vecs, lanes)
+    def tile(a: Any, b: Any, out: Any, r: int, first: int, K: int, I: int, b_row: int, row: int, step: int) -> None:
+        acc = zero(rows, vecs, lanes, out)
+        for k in range(K):
+            acc = multiply_add(acc, a, r * row + k * step, row, b, k * b_row + first)
+        store(acc, out, r * I + first, I, I - first)
+
+    @jit(rows, vecs, lanes, by_rows)
+    def task(i: int, worker: int, a: Any, b: Any, out: Any, R: int, K: int, I: int, b_row: int, row: int, step: int) -> None:
+        if by_rows:
+            for first in range(0, I, wide):
+                tile(a, b, out, min(i * rows, R - rows), min(first, max(0, I - wide)), K, I, b_row, row, step)
+        else:
+            for r in range(0, R, rows):                                      # the last block overlaps its neighbour
+                tile(a, b, out, min(r, R - rows), min(i * wide, max(0, I - wide)), K, I, b_row, row, step)
+
+    @jit(rows, vecs, lanes, by_rows)
     def run(a: Any, b: Any, out: Any, R: int, K: int, I: int, b_row: int, row: int, step: int, threads: int) -> None:
-        parallel_for(columns, -(-I // wide), threads, (a, b, out, R, K, I, b_row, row, step))
+        tasks = -(-R // rows) if by_rows else -(-I // wide)
+        parallel_for(task, tasks, threads, (a, b, out, R, K, I, b_row, row, step))
 
     read = flat(dtype, readonly=True)
     return compile_for(run, read, read, flat(dtype), *(types.int64,) * 7)

@@ -35,6 +35,7 @@ PHASE = np.dtype([(name, np.int64) for name in (
 )], align=True)
 
 BAND_BYTES = 192 * 1024      # of a padded band, which stays in a core's level 2 cache while all filters pass over it
+MOST_TAPS = 7                # of a kernel row whose weights all stay in registers
 FEWEST_TASKS = 8             # so that threads share the work evenly
 
 
@@ -46,6 +47,12 @@ class Tile(NamedTuple):
     @property
     def columns(self) -> int:
         return self.vecs * self.lanes
+
+
+class Slide(NamedTuple):
+    """How a kernel row slides over the image: its taps, if they are neighbours that read all channels, and else 1; and the stride."""
+    taps: int
+    stride: int
 
 
 class Axis(NamedTuple):
@@ -77,6 +84,7 @@ class Plan(NamedTuple):
     rows: int                # output pixels of a tile
     full: Tile               # for most filters
     rest: Tile               # for the last few
+    slide: Slide
     blocks: int              # of a group's filters, of both kinds
     tasks: int               # bands of all images and phases
     scratch: int             # numbers that a thread needs for one padded band
@@ -112,6 +120,9 @@ def plan(backward: bool, x_shape: tuple[int, ...], w_shape: tuple[int, ...], win
     read, made = ((F, *window.output_size(size)), (C, *size)) if backward else ((C, *size), (F, *window.output_size(size)))
     inputs, outputs = (F // groups, CG) if backward else (CG, F // groups)
     full, rest, limit = tiles(outputs, itemsize)
+    slide = slide_of(columns, groups, full, rest)
+    if slide.taps > 1:                                           # their weights are in registers too
+        limit = min(limit, registers()[1] - 1 - slide.taps)
     blocks = -(-outputs // full.columns) if rest == full else outputs // full.columns + 1
     padded = (blocks - 1) * full.columns + rest.columns
     alone = is_depthwise(C, w_shape, groups)
@@ -140,7 +151,8 @@ def plan(backward: bool, x_shape: tuple[int, ...], w_shape: tuple[int, ...], win
             macs += N * h.outputs * w.outputs * used * inputs * outputs * groups
     return Plan(np.array(phases, PHASE), np.array(starts or [0], np.int64), np.array(taps or [(0, 0)], np.int64),
                 order_of_weights(np.array(phases, PHASE), taps, backward, w_shape),
-                best_rows(tuple(w.outputs for w in columns), limit), full, rest, blocks, len(phases) * N * bands, scratch, w_start, macs)
+                best_rows(tuple(w.outputs for w in columns), limit), full, rest, slide, blocks, len(phases) * N * bands, scratch, w_start,
+                macs)
 
 
 def tiles(outputs: int, itemsize: int) -> tuple[Tile, Tile, int]:
@@ -160,6 +172,13 @@ def tiles(outputs: int, itemsize: int) -> tuple[Tile, Tile, int]:
     if outputs < full.columns:
         full = rest
     return full, rest, min(16, (count - 1 - full.vecs) // full.vecs)    # sums, a row of weights and one broadcast number in registers
+
+
+def slide_of(columns: list[Axis], groups: int, full: Tile, rest: Tile) -> Slide:
+    """Of all phases alike; taps 1 where no tile is a single vector wide, to have one kernel fewer to compile."""
+    taps = {len(w.taps) for w in columns}
+    alike = len(taps) == 1 and groups == 1 and all(w.spacing == 1 for w in columns) and 1 in (full.vecs, rest.vecs)
+    return Slide(taps.pop(), columns[0].stride) if alike and max(taps) <= MOST_TAPS else Slide(1, 1)
 
 
 def is_depthwise(C: int, w_shape: tuple[int, ...], groups: int) -> bool:

@@ -16,21 +16,21 @@ from numba import types
 
 from minicnn.kernels.numba_backend.jit import jit
 from minicnn.kernels.numba_backend.parallel import parallel_for
-from minicnn.kernels.numba_backend.plan import PHASE, Tile
+from minicnn.kernels.numba_backend.plan import PHASE, Slide, Tile
 from minicnn.kernels.numba_backend.sliding_sum import all_filters, fill
 from minicnn.kernels.numba_backend.types import compile_for, flat, record
 
 
 @functools.cache
-def pooled_sum(dtype: Any, rows: int, full: Tile, rest: Tile) -> Any:
+def pooled_sum(dtype: Any, rows: int, full: Tile, rest: Tile, slide: Slide) -> Any:
     """run(x, w, b, y, scratch, padded, starts, phases, tasks, rectify, PH, PW, threads).
 
     y is the pooled result; a thread's scratch memory holds `padded` numbers of a band of x, and after them a band of the convolution.
     Bands have a multiple of PH rows, and the convolution's rows below the last window are not computed.
     """
-    sums = all_filters(rows, full, rest)
+    sums = all_filters(rows, full, rest, slide)
 
-    @jit(rows, full, rest)
+    @jit(rows, full, rest, slide)
     def band(i: int, worker: int, x: Any, w: Any, b: Any, y: Any, scratch: Any, share: int, padded: int, starts: Any,
              phases: Any, rectify: bool, PH: int, PW: int) -> None:
         g, n, part = phases[0], i // phases[0].bands, i % phases[0].bands
@@ -48,7 +48,7 @@ def pooled_sum(dtype: Any, rows: int, full: Tile, rest: Tile) -> Any:
             sums(scratch, worker * share, first, OH, g, starts, w, b, scratch, to, g.OW * F, F, rectify)
         largest(scratch, to, g.OW, F, OH // PH, g.OW // PW, PH, PW, y, (n * (g.OH // PH) + first // PH) * (g.OW // PW) * F)
 
-    @jit(rows, full, rest)
+    @jit(rows, full, rest, slide)
     def run(x: Any, w: Any, b: Any, y: Any, scratch: Any, padded: int, starts: Any, phases: Any, tasks: int, rectify: bool,
             PH: int, PW: int, threads: int) -> None:
         parallel_for(band, tasks, threads, (x, w, b, y, scratch, scratch.size // threads, padded, starts, phases, rectify, PH, PW))

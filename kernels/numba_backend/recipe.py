@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.kernels.numba_backend.depthwise import MOST_TAPS, depthwise, depthwise_rows
+from minicnn.kernels.numba_backend.depthwise import depthwise, depthwise_rows
 from minicnn.kernels.numba_backend.fresh_sum import fresh_sum
 from minicnn.kernels.numba_backend.memory import LINE, empty
 from minicnn.kernels.numba_backend.pack import pack
 from minicnn.kernels.numba_backend.parallel import workers
-from minicnn.kernels.numba_backend.plan import channel_tile, is_depthwise, plan
+from minicnn.kernels.numba_backend.plan import MOST_TAPS, channel_tile, is_depthwise, plan
 from minicnn.kernels.numba_backend.pooled_sum import pooled_sum
 from minicnn.kernels.numba_backend.sliding_sum import sliding_sum
 from minicnn.kernels.window import Window2d
@@ -44,7 +44,7 @@ class Recipe:
         if self.tile:
             self.kernel = _depthwise(backward, p, self.tile, window, dtype)
             return
-        self.kernel = (sliding_sum if pool == (1, 1) else pooled_sum)(dtype, p.rows, p.full, p.rest)
+        self.kernel = (sliding_sum if pool == (1, 1) else pooled_sum)(dtype, p.rows, p.full, p.rest, p.slide)
         axes = (per_group, CG * taps, taps) if backward else (1, 0, CG * taps)           # the input gradient's filters are channels
         self.cut = groups, p.blocks, p.full.columns, p.rest.columns, per_group * CG * taps, *axes        # as `pack` wants it
         self.tasks, self.of_block = groups * p.blocks, p.full.columns * taps * (per_group if backward else CG)
@@ -63,7 +63,7 @@ class Recipe:
         share = -(-(padded + self.of_block + SLACK) // line) * line
         y, scratch = empty((self.numbers,), self.dtype), empty((threads * share,), self.dtype)
         places = np.full(threads * (len(p.order) + 1), -1)
-        fresh_sum(self.dtype, p.rows, p.full, p.rest)(
+        fresh_sum(self.dtype, p.rows, p.full, p.rest, p.slide)(
             read, self.made[0], np.ascontiguousarray(w).reshape(-1), p.order, places, self.cut, self.bias(b), y, scratch, padded, p.starts,
             p.phases, p.tasks, pieces, relu, threads)
         return y.reshape(self.made).transpose(0, 3, 1, 2)

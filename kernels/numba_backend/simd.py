@@ -118,6 +118,31 @@ def multiply_add_some(typing: Any, acc: Any, a: Any, i: Any, step: Any, b: Any, 
     return acc(acc, a, types.int64, types.int64, b, types.int64, types.int64), generate
 
 
+@intrinsic(prefer_literal=True)
+def multiply_slide(typing: Any, acc: Any, x: Any, i: Any, pixel: Any, w: Any, j: Any, wide: Any, taps: Any, stride: Any) -> Any:
+    """acc[r, v] += sum over taps k of x[i + (r*stride + k)*pixel] * w[j + k*wide + v*lanes : + lanes].
+
+    As many calls of multiply_add, with each number of x loaded once. taps and stride are constants.
+    """
+    if not all(isinstance(n, types.Literal) for n in (taps, stride)):
+        return None
+    K, S = taps.literal_value, stride.literal_value
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        tile, x, i, pixel, w, j, wide = values[:7]
+        seen, weights = (_address(context, builder, signature.args[n], a, at) for n, a, at in ((1, x, i), (4, w, j)))
+        ws = [_row(builder, acc, weights, builder.mul(wide, I64(k))) for k in range(K)]
+        for position in sorted({r * S + k for r in range(acc.rows) for k in range(K)}):
+            scalar = _splat(builder, acc, builder.load(builder.gep(seen, [builder.mul(pixel, I64(position))])))
+            for k in range(K):
+                r, apart = divmod(position - k, S)
+                if apart == 0 and 0 <= r < acc.rows:
+                    tile = _fma_row(builder, acc, tile, r, [scalar] * acc.vecs, ws[k])
+        return tile
+    integer = types.int64
+    return acc(acc, x, integer, integer, w, integer, integer, taps, stride), generate
+
+
 def _outer_product(builder: Any, tile: Tile, value: Any, column: Any, step: Any, row: list[Any]) -> Any:
     """value[r, v] += column[r*step] * row[v]"""
     for r in range(tile.rows):
