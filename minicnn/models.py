@@ -92,11 +92,11 @@ class LeNet(nn.Module):
         self.relu = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.max_pool2d(fusion.run([self.conv1, self.relu], x), 2)
+        x = F.max_pool2d(fusion.run([self.conv1, self.relu], x), 2)      # one layer after the other, in one pass over memory
         x = F.max_pool2d(fusion.run([self.conv2, self.relu], x), 2)
         x = x.flatten(1)                                     # (N, 16, H, W) -> (N, 16·H·W)
-        x = F.relu(self.fc1(x))
-        x = F.relu(self.fc2(x))
+        x = self.relu(self.fc1(x))
+        x = self.relu(self.fc2(x))
         return self.fc3(x)
 
 

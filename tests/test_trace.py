@@ -60,6 +60,28 @@ def test_functional_code(backend: str) -> None:
         close(minicnn.compile(model)(x).array, model(x).array)
 
 
+class Apart(nn.Module):
+    """A convolution, and in layers of their own what follows it: batch norm and relu are one operation before the recording begins."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.tail = nn.Conv2d(2, 3, 3), nn.Sequential(nn.BatchNorm2d(3), nn.ReLU())
+
+    def forward(self, x: minicnn.Tensor) -> minicnn.Tensor:
+        return F.max_pool2d(self.tail(self.conv(x)), 2)
+
+
+@pytest.mark.parametrize("backend", USABLE)
+def test_batch_norm_with_relu_joins_the_convolution_before_it(backend: str) -> None:
+    minicnn.manual_seed(0)
+    model, x = Apart(), minicnn.Tensor(floats((2, 2, 8, 10), 0))
+    with minicnn.use_backend(backend), minicnn.no_grad():
+        model(x)                                               # statistics away from 0 and 1
+        got, expected = minicnn.compile(model.eval())(x).array, model(x).array
+    close(got, expected)
+    assert (expected == 0).any()
+
+
 @pytest.mark.parametrize("backend", USABLE)
 def test_a_convolution_with_relu_and_pool_is_exact(backend: str) -> None:
     model = nn.Sequential(nn.Conv2d(3, 5, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)).eval()

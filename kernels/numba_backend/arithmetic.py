@@ -1,6 +1,7 @@
 """Sums of two arrays: the residual connections of a network, and the relu that follows them."""
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from minicnn.kernels import numpy_backend
@@ -16,31 +17,20 @@ def add(a: Any, b: Any, relu: bool = False) -> Any:
     """y = a + b, of equal shape and dtype; relu: max(y, 0). Fast because every thread has its own part of memory."""
     if a.size < SMALL or a.dtype not in COMPILED:
         return numpy_backend.add(a, b, relu)
-    return elementwise(_add_relu if relu else _add, a, b)
+    return elementwise(_sum(bool(relu)), a, b)
 
 
-@jit()
-def _add(a: Any, b: Any, y: Any, threads: int) -> None:
-    parallel_for(_add_chunk, -(-y.size // CHUNK), threads, (a, b, y))
+@functools.cache
+def _sum(relu: bool) -> Any:
+    @jit(relu)
+    def chunk(i: int, worker: int, a: Any, b: Any, y: Any) -> None:
+        part = slice(i * CHUNK, (i + 1) * CHUNK)
+        left, right, out = a[part], b[part], y[part]
+        for j in range(out.size):
+            value = left[j] + right[j]
+            out[j] = y.dtype.type(0) if relu and value <= 0 else value
 
-
-@jit()
-def _add_chunk(i: int, worker: int, a: Any, b: Any, y: Any) -> None:
-    part = slice(i * CHUNK, (i + 1) * CHUNK)
-    left, right, out = a[part], b[part], y[part]
-    for j in range(out.size):
-        out[j] = left[j] + right[j]
-
-
-@jit()
-def _add_relu(a: Any, b: Any, y: Any, threads: int) -> None:
-    parallel_for(_add_relu_chunk, -(-y.size // CHUNK), threads, (a, b, y))
-
-
-@jit()
-def _add_relu_chunk(i: int, worker: int, a: Any, b: Any, y: Any) -> None:
-    part = slice(i * CHUNK, (i + 1) * CHUNK)
-    left, right, out = a[part], b[part], y[part]
-    for j in range(out.size):
-        value = left[j] + right[j]
-        out[j] = y.dtype.type(0) if value <= 0 else value
+    @jit(relu)
+    def run(a: Any, b: Any, y: Any, threads: int) -> None:
+        parallel_for(chunk, -(-y.size // CHUNK), threads, (a, b, y))
+    return run

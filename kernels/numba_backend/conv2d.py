@@ -61,7 +61,7 @@ def conv2d_grad_weight(dy: Any, x: Any, weight_shape: tuple[int, ...], window: W
     if not x.size or x.dtype not in COMPILED:
         return numpy_backend.conv2d_grad_weight(dy, x, weight_shape, window, groups)
     (F, CG, KH, KW), dtype = weight_shape, x.dtype
-    dw, one, image, gradient = empty((F, CG, KH, KW), dtype), np.ones(1, dtype), dense(x), dense(dy)
+    dw, image, gradient = empty((F, CG, KH, KW), dtype), dense(x), dense(dy)
     if is_depthwise(x.shape[1], (F, CG, KH, KW), groups):
         cut, tile = depthwise_cut(x.shape, window, x.itemsize), channel_tile(groups, x.itemsize)
         threads = workers(dy.size * KH * KW)
@@ -71,7 +71,7 @@ def conv2d_grad_weight(dy: Any, x: Any, weight_shape: tuple[int, ...], window: W
         scratch = empty((threads * rows * int(cut[0]["width"]) * groups + SLACK,), dtype)
         sums = empty((int(cut[0]["chunks"]) * KH * KW * (groups + tile.columns) + SLACK,), dtype)
         kernel = depthwise_weight_gradient(dtype, tile, KW, window.stride[1], window.dilation[1])
-        kernel(image, gradient, sums, scratch, cut, one, dw.reshape(-1), threads)
+        kernel(image, gradient, sums, scratch, cut, np.ones(1, dtype), dw.reshape(-1), threads)
         return dw
     p = weight_plan(x.shape, (F, CG, KH, KW), window, groups, x.itemsize)
     threads = workers(p.macs // 4)

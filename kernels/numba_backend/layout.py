@@ -16,6 +16,7 @@ from numba.extending import intrinsic, overload
 from minicnn.kernels.numba_backend.jit import jit
 from minicnn.kernels.numba_backend.memory import empty
 from minicnn.kernels.numba_backend.parallel import parallel_for, workers
+from minicnn.kernels.numba_backend.transpose import turned
 from minicnn.kernels.numba_backend.types import compile_for, flat
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))            # other types are too rare to compile for
@@ -58,23 +59,14 @@ def _square(L: int) -> Callable[..., None]:
                 place = builder.add(start, builder.mul(step, ir.IntType(64)(k)))
                 return builder.bitcast(builder.gep(data, [place]), vector.as_pointer())
 
-            lines = [builder.load(pointer(x, xs, at, plane, k), align=size) for k in range(L)]
-            for d in (2**k for k in range(L.bit_length() - 1)):
-                for k in (k for k in range(L) if not k & d):     # exchange the halves of lines k and k + d that lie across the diagonal
-                    a, b = lines[k], lines[k + d]
-                    lines[k] = builder.shuffle_vector(a, b, _lanes([j if not j & d else L + j - d for j in range(L)]))
-                    lines[k + d] = builder.shuffle_vector(a, b, _lanes([j + d if not j & d else L + j for j in range(L)]))
-            for k in range(L):
-                builder.store(lines[k], pointer(out, outs, to, C, k), align=size)
+            lines = turned(builder, [builder.load(pointer(x, xs, at, plane, k), align=size) for k in range(L)])
+            for k, line in enumerate(lines):
+                builder.store(line, pointer(out, outs, to, C, k), align=size)
             return context.get_dummy_value()
         return types.none(x, types.int64, types.int64, out, types.int64, types.int64), generate
 
     overload(square, strict=False)(lambda *_: lambda *arguments: code(*arguments))
     return square
-
-
-def _lanes(numbers: list[int]) -> Any:
-    return ir.Constant(ir.VectorType(ir.IntType(32), len(numbers)), numbers)
 
 
 square4, square8 = _square(4), _square(8)

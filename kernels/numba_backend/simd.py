@@ -21,6 +21,7 @@ from __future__ import annotations
 import functools
 import os
 import platform
+from collections.abc import Callable
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -132,15 +133,23 @@ def multiply_slide(typing: Any, acc: Any, x: Any, i: Any, pixel: Any, w: Any, j:
         tile, x, i, pixel, w, j, wide = values[:7]
         seen, weights = (_address(context, builder, signature.args[n], a, at) for n, a, at in ((1, x, i), (4, w, j)))
         ws = [_row(builder, acc, weights, builder.mul(wide, I64(k))) for k in range(K)]
-        for position in sorted({r * S + k for r in range(acc.rows) for k in range(K)}):
-            scalar = _splat(builder, acc, builder.load(builder.gep(seen, [builder.mul(pixel, I64(position))])))
-            for k in range(K):
-                r, apart = divmod(position - k, S)
-                if apart == 0 and 0 <= r < acc.rows:
-                    tile = _fma_row(builder, acc, tile, r, [scalar] * acc.vecs, ws[k])
-        return tile
+
+        def broadcast(position: int) -> list[Any]:
+            return [_splat(builder, acc, builder.load(builder.gep(seen, [builder.mul(pixel, I64(position))])))] * acc.vecs
+        return _slide(builder, acc, tile, broadcast, ws, S, 1)
     integer = types.int64
     return acc(acc, x, integer, integer, w, integer, integer, taps, stride), generate
+
+
+def _slide(builder: Any, acc: Any, tile: Any, read: Callable[[int], list[Any]], ws: list[Any], S: int, D: int) -> Any:
+    """tile[r] += sum over taps k of read(r*S + k*D) * ws[k]; every position is read once, for all rows that see it."""
+    for position in sorted({r * S + k * D for r in range(acc.rows) for k in range(len(ws))}):
+        xs = read(position)
+        for k, w in enumerate(ws):
+            r, apart = divmod(position - k * D, S)
+            if apart == 0 and 0 <= r < acc.rows:
+                tile = _fma_row(builder, acc, tile, r, xs, w)
+    return tile
 
 
 def _outer_product(builder: Any, tile: Tile, value: Any, column: Any, step: Any, row: list[Any]) -> Any:
@@ -265,13 +274,7 @@ def slide(typing: Any, acc: Any, x: Any, i: Any, step: Any, w: Any, j: Any, wide
         tile, x, i, step, w, j, wide = values[:7]
         seen, weights = (_address(context, builder, signature.args[n], a, at) for n, a, at in ((1, x, i), (4, w, j)))
         ws = [_row(builder, acc, weights, builder.mul(wide, I64(k))) for k in range(K)]
-        for position in sorted({r * S + k * D for r in range(acc.rows) for k in range(K)}):
-            xs = _row(builder, acc, seen, builder.mul(step, I64(position)))
-            for k in range(K):
-                r, apart = divmod(position - k * D, S)
-                if apart == 0 and 0 <= r < acc.rows:
-                    tile = _fma_row(builder, acc, tile, r, xs, ws[k])
-        return tile
+        return _slide(builder, acc, tile, lambda position: _row(builder, acc, seen, builder.mul(step, I64(position))), ws, S, D)
     integer = types.int64
     return acc(acc, x, integer, integer, w, integer, integer, taps, stride, dilation), generate
 

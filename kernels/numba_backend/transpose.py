@@ -19,19 +19,27 @@ from numba import types
 from minicnn.kernels.numba_backend.simd import I32, I64, _address, _first, _masked_load, _masked_store, _vector_at, intrinsic
 
 
+def turned(builder: Any, rows: list[Any]) -> list[Any]:
+    """L vectors of L numbers, turned over in log2(L) rounds: number c of row r becomes number r of row c."""
+    rows, L = list(rows), len(rows)
+    for d in (2**k for k in range(L.bit_length() - 1)):
+        for r in (r for r in range(L) if not r & d):             # exchange the halves of rows r and r + d that lie across the diagonal
+            a, b = rows[r], rows[r + d]
+            rows[r] = builder.shuffle_vector(a, b, _lanes([c if not c & d else L + c - d for c in range(L)]))
+            rows[r + d] = builder.shuffle_vector(a, b, _lanes([c + d if not c & d else L + c for c in range(L)]))
+    return rows
+
+
+def _lanes(numbers: list[int]) -> Any:
+    return ir.Constant(ir.VectorType(I32, len(numbers)), numbers)
+
+
 @intrinsic
 def transpose(typing: Any, acc: Any) -> Any:
-    """log2(lanes) rounds; each deals the numbers of rows r and r + lanes/2 out in turn to rows 2r and 2r + 1.
-
-    A number at row r, column c, seen as the binary number rc, moves to place cr after as many rounds as c has digits.
-    """
+    """acc[r, c] = acc[c, r], of a tile of `lanes` rows of one vector."""
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        tile, L = values[0], acc.lanes
-        rows = [builder.extract_value(tile, r) for r in range(L)]
-        low, high = (ir.Constant(ir.VectorType(I32, L), [half * L // 2 + c // 2 + c % 2 * L for c in range(L)]) for half in (0, 1))
-        for _ in range(L.bit_length() - 1):
-            rows = [builder.shuffle_vector(rows[r], rows[r + L // 2], half) for r in range(L // 2) for half in (low, high)]
-        for r, row in enumerate(rows):
+        tile = values[0]
+        for r, row in enumerate(turned(builder, [builder.extract_value(tile, r) for r in range(acc.rows)])):
             tile = builder.insert_value(tile, row, r)
         return tile
     return acc(acc), generate

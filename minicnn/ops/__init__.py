@@ -48,8 +48,8 @@ __all__ = [
     "linspace", "ones", "ones_like", "tensor", "zeros", "zeros_like", "rand", "rand_like", "randint", "randn", "randn_like",
     "randperm",
     "conv2d", "conv2d_relu", "linear", "relu", "add_relu", "elu", "gelu", "hardswish", "leaky_relu", "logsigmoid", "silu",
-    "max_pool2d", "avg_pool2d",
-    "batch_norm", "batch_norm_relu", "dropout", "dropout2d", "log_softmax", "softmax", "cross_entropy", "binary_cross_entropy_with_logits",
+    "max_pool2d", "avg_pool2d", "batch_norm", "batch_norm_relu", "dropout", "dropout2d", "log_softmax", "softmax", "cross_entropy",
+    "binary_cross_entropy_with_logits",
     "l1_loss", "mse_loss", "nll_loss", "smooth_l1_loss", "group_norm", "layer_norm", "adaptive_avg_pool2d",
     "adaptive_max_pool2d", "pad", "conv_transpose2d", "interpolate", "fold", "unfold",
 ]

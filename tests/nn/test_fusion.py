@@ -23,7 +23,7 @@ def fused(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def watched(name: str, operation: Callable[..., Any]) -> Callable[..., Any]:
         return lambda *args, **options: calls.append(name) or operation(*args, **options)
 
-    for name in ("conv2d", "conv2d_relu", "batch_norm_relu"):                     # a Conv2d by itself calls what functional has imported
+    for name in ("conv2d", "conv2d_relu", "batch_norm_relu"):  # a Conv2d by itself calls what functional has imported
         monkeypatch.setattr(ops, name, watched(name, getattr(ops, name)))
     return calls
 
