@@ -28,6 +28,15 @@ def missing() -> str | None:
 
 
 class CupyEngine:
+    """CuPy on its current device and stream."""
+
+    @property
+    def gpu(self) -> str:
+        return _gpu(_device())
+
+    @property
+    def compute_capability(self) -> int:
+        return _compute_capability(_device())
 
     def launch(self, kernel: Kernel, real: str, grid: tuple[int, int, int], block: tuple[int, int, int], args: tuple[Any, ...],
                shared: int) -> None:
@@ -48,6 +57,20 @@ def _module(file: str, real: str, device: int) -> Any:
     import cupy
 
     return cupy.RawModule(code=source.text(file), options=(*OPTIONS, f"-DREAL={real}"), backend="nvrtc")
+
+
+@functools.cache
+def _gpu(device: int) -> str:
+    import cupy
+
+    return str(cupy.cuda.runtime.getDeviceProperties(device)["name"].decode())
+
+
+@functools.cache
+def _compute_capability(device: int) -> int:
+    import cupy
+
+    return int(cupy.cuda.Device(device).compute_capability)
 
 
 def _device() -> int:

@@ -18,7 +18,7 @@ import numpy as np
 from minicnn.kernels.cuda_backend import source
 from minicnn.kernels.cuda_backend.source import Parameter
 
-MOST_ELEMENTS = 2**31 - 1        # kernels count elements in ints
+MOST_ELEMENTS = 2**31 - 2**14     # kernels count elements in ints, and the last block may count a tile beyond the end
 MOST_BLOCKS = (2**31 - 1, 65535, 65535)
 MOST_THREADS = 1024
 
@@ -38,7 +38,13 @@ class Kernel:
 
 
 class Engine(Protocol):
-    """What runs kernels: CuPy on a GPU, or the simulator."""
+    """What runs kernels: CuPy on a GPU, or the simulator. gpu: the model's name; compute_capability: 80 for 8.0."""
+
+    @property
+    def gpu(self) -> str: ...
+
+    @property
+    def compute_capability(self) -> int: ...
 
     def launch(self, kernel: Kernel, real: str, grid: tuple[int, int, int], block: tuple[int, int, int], args: tuple[Any, ...],
                shared: int) -> None:

@@ -1,0 +1,53 @@
+// Rung 3, blocked: 256 threads make 64 x 64 outputs, 4 x 4 each, with their sums in registers.
+#include "real.cuh"
+#include "matrices.cuh"
+
+const int TILE = 64, DEPTH = 16, THREADS = 256;
+
+// For every k a thread loads 4 + 4 values from shared memory and makes 16 products of them: half a load a product, where rung 2 needs two.
+//
+// The tile of a lies in shared memory as [k][m], so that a thread's four rows are one 16-byte load. Rows are 4 longer than the tile, and
+// a warp fills 8 k x 4 m at a time: element (k, m) is in bank (4 k + m) mod 32, so the 32 stores meet 32 banks.
+template <class Matrices> __device__ void product(const Matrices &matrices) {
+    __shared__ __align__(16) real a[DEPTH][TILE + 4];
+    __shared__ __align__(16) real b[DEPTH][TILE];
+    const int t = threadIdx.x, tx = t % 16, ty = t / 16, m0 = blockIdx.y * TILE, p0 = blockIdx.x * TILE;
+
+    real sums[4][4] = {};
+    for (int k0 = matrices.first; k0 < matrices.last; k0 += DEPTH) {
+        for (int i = 0; i < TILE * DEPTH / THREADS; i++) {
+            const int k = t % 8 + i % 2 * 8, m = t / 8 + i / 2 * 32;
+            a[k][m] = m0 + m < matrices.M && k0 + k < matrices.last ? matrices.a(m0 + m, k0 + k) : 0;
+        }
+        for (int i = 0; i < TILE * DEPTH / THREADS; i++) {
+            const int k = t / TILE + i * (THREADS / TILE), p = t % TILE;
+            b[k][p] = p0 + p < matrices.P && k0 + k < matrices.last ? matrices.b(k0 + k, p0 + p) : 0;
+        }
+        __syncthreads();
+#pragma unroll 4
+        for (int k = 0; k < DEPTH; k++) {
+            real column[4], row[4];
+            for (int i = 0; i < 4; i++) column[i] = a[k][ty * 4 + i], row[i] = b[k][tx * 4 + i];
+            for (int i = 0; i < 4; i++)
+                for (int j = 0; j < 4; j++) sums[i][j] += column[i] * row[j];
+        }
+        __syncthreads();
+    }
+    for (int i = 0; i < 4; i++)
+        for (int j = 0; j < 4; j++) {
+            const int m = m0 + ty * 4 + i, p = p0 + tx * 4 + j;
+            if (m < matrices.M && p < matrices.P) matrices.store(m, p, sums[i][j]);
+        }
+}
+
+extern "C" __global__ void __launch_bounds__(256) conv2d_blocked(const real *x, const real *w, const real *b, real *y, Conv conv, int relu) {
+    product(Forward(x, w, b, y, conv, blockIdx.z, relu));
+}
+
+extern "C" __global__ void __launch_bounds__(256) conv2d_blocked_grad_input(const real *dy, const real *w, real *dx, Conv conv) {
+    product(InputGradient(dy, w, dx, conv, blockIdx.z));
+}
+
+extern "C" __global__ void __launch_bounds__(256) conv2d_blocked_grad_weight(const real *dy, const real *x, real *parts, Conv conv, int splits) {
+    product(WeightGradient(dy, x, parts, conv, blockIdx.z / splits, blockIdx.z % splits, splits));
+}

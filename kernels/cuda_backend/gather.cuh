@@ -1,0 +1,23 @@
+// A convolution without divisions: what depends on k alone stands in a table, what depends on the output alone is found once a thread.
+//
+// Forward, output (i, j) reads the source at (i*move_h + dh, j*move_w + dw), where (dh, dw) belongs to the tap. The input gradient has the
+// same form, by parts: of the pixels h that leave the same remainder (h + PT) mod SH, all are reached by the same taps, and of their
+// neighbours' dy they read neighbours. So it is SH*SW convolutions with stride 1, each over some of the pixels and some of the taps.
+// Python's gather.py fills this in for each part.
+struct Gather {
+    int N, G;                                                  // images, groups
+    int source_channels, source_h, source_w;                   // source (N, source_channels, source_h, source_w): x, or dy
+    int result_channels, result_h, result_w;                   // result (N, result_channels, ...): y, or dx
+    int first_h, first_w, step_h, step_w, rows, columns;       // the pixels of this part: first + i*step, i < rows
+    int move_h, move_w;                                        // how far the source moves for each i
+    int taps_h, taps_w, start_h, start_w, reach_h, reach_w;    // taps of this part; tap t reads at start + t*reach
+    int tap_h, tap_w, tap_step_h, tap_step_w;                  // tap t is the kernel's offset kh = tap + t*tap_step
+    int KH, KW, stride_m, stride_c;                            // w at (group, m, c, kh, kw): group*M*K + m*stride_m + c*stride_c + kh*KW + kw
+};
+
+// One entry of the table: where tap k reads, relative to an output's own place. offset: in elements, from (channel 0, 0, 0)
+struct Tap {
+    int offset, dh, dw, unused;                                // 16 bytes: one load
+};
+
+const int NOWHERE = -(1 << 30);                                // a dh or h that is outside of every image

@@ -1,0 +1,90 @@
+// Convolution and its two gradients as matrix products  out[m, p] = sum over k of a(m, k) * b(k, p),  of matrices that nobody stores:
+// a() and b() say which element of which array stands at an index, or 0. A product of tiles needs no more than this ("implicit GEMM").
+//
+//                    m: rows     p: columns                 k: the sum
+//   Forward          filters     images and output pixels   c, kh, kw
+//   InputGradient    channels    images and input pixels    f, kh, kw
+//   WeightGradient   filters     c, kh, kw                  images and output pixels, in `splits` parts
+//
+// Each group of channels is a product of its own.
+#include "geometry.cuh"
+
+// x at what output pixel (n, oh, ow) = p reads at k = (c, kh, kw); 0 in the padding. channel: the first one of the group
+__device__ inline real patch(const real *x, const Conv &conv, int channel, int k, int p) {
+    const int n = p / (conv.OH * conv.OW), oh = p / conv.OW % conv.OH, ow = p % conv.OW;
+    const int c = k / (conv.KH * conv.KW), kh = k / conv.KW % conv.KH, kw = k % conv.KW;
+    const int h = oh * conv.SH + kh * conv.DH - conv.PT, w = ow * conv.SW + kw * conv.DW - conv.PL;
+    if (h < 0 || h >= conv.H || w < 0 || w >= conv.W) return 0;
+    return x[((n * conv.C + channel + c) * conv.H + h) * conv.W + w];
+}
+
+struct Forward {
+    const real *x, *w, *bias;
+    real *y;
+    Conv conv;
+    int group, relu;
+    int M, P, first, last;                                     // the sum runs over first <= k < last
+
+    __device__ Forward(const real *x, const real *w, const real *bias, real *y, const Conv &conv, int group, int relu)
+        : x(x), w(w), bias(bias), y(y), conv(conv), group(group), relu(relu), M(conv.F / conv.G), P(conv.N * conv.OH * conv.OW),
+          first(0), last(conv.C / conv.G * conv.KH * conv.KW) {}
+
+    __device__ real a(int m, int k) const { return w[(group * M + m) * last + k]; }
+    __device__ real b(int k, int p) const { return patch(x, conv, group * (conv.C / conv.G), k, p); }
+    __device__ void store(int m, int p, real sum) const {
+        const int plane = conv.OH * conv.OW, f = group * M + m;
+        if (bias) sum += bias[f];
+        y[(p / plane * conv.F + f) * plane + p % plane] = relu && sum <= 0 ? 0 : sum;
+    }
+};
+
+struct InputGradient {
+    const real *dy, *w;
+    real *dx;
+    Conv conv;
+    int group;
+    int M, P, first, last;
+
+    __device__ InputGradient(const real *dy, const real *w, real *dx, const Conv &conv, int group)
+        : dy(dy), w(w), dx(dx), conv(conv), group(group), M(conv.C / conv.G), P(conv.N * conv.H * conv.W),
+          first(0), last(conv.F / conv.G * conv.KH * conv.KW) {}
+
+    __device__ real a(int m, int k) const {
+        const int taps = conv.KH * conv.KW, f = group * (conv.F / conv.G) + k / taps;
+        return w[(f * M + m) * taps + k % taps];
+    }
+    // dy of the output that read pixel (n, h, w) = p at offset (kh, kw): oh = (h + PT - kh*DH) / SH; 0 if there is none
+    __device__ real b(int k, int p) const {
+        const int n = p / (conv.H * conv.W), h = p / conv.W % conv.H, w = p % conv.W;
+        const int f = group * (conv.F / conv.G) + k / (conv.KH * conv.KW), kh = k / conv.KW % conv.KH, kw = k % conv.KW;
+        const int u = h + conv.PT - kh * conv.DH, v = w + conv.PL - kw * conv.DW, oh = u / conv.SH, ow = v / conv.SW;
+        if (u < 0 || v < 0 || u % conv.SH || v % conv.SW || oh >= conv.OH || ow >= conv.OW) return 0;
+        return dy[((n * conv.F + f) * conv.OH + oh) * conv.OW + ow];
+    }
+    __device__ void store(int m, int p, real sum) const {
+        const int plane = conv.H * conv.W;
+        dx[(p / plane * conv.C + group * M + m) * plane + p % plane] = sum;
+    }
+};
+
+struct WeightGradient {
+    const real *dy, *x;
+    real *parts;                                               // (splits, F, C/G*KH*KW): one sum of each weight for each part
+    Conv conv;
+    int group, split;
+    int M, P, first, last;
+
+    __device__ WeightGradient(const real *dy, const real *x, real *parts, const Conv &conv, int group, int split, int splits)
+        : dy(dy), x(x), parts(parts), conv(conv), group(group), split(split), M(conv.F / conv.G),
+          P(conv.C / conv.G * conv.KH * conv.KW) {
+        const int pixels = conv.N * conv.OH * conv.OW, share = (pixels + splits - 1) / splits;
+        first = min(split * share, pixels);
+        last = min(first + share, pixels);
+    }
+    __device__ real a(int m, int k) const {
+        const int plane = conv.OH * conv.OW;
+        return dy[(k / plane * conv.F + group * M + m) * plane + k % plane];
+    }
+    __device__ real b(int k, int p) const { return patch(x, conv, group * (conv.C / conv.G), p, k); }
+    __device__ void store(int m, int p, real sum) const { parts[(split * conv.F + group * M + m) * P + p] = sum; }
+};
