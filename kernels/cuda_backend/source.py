@@ -59,8 +59,8 @@ def signatures(file: str) -> dict[str, tuple[Parameter, ...]]:
 def structures(file: str) -> dict[str, np.dtype]:
     """Every `struct Name { int a, b; ... };` of the file, of ints only, as a NumPy dtype with the same layout."""
     code = re.sub(r"//.*", "", text(file))
-    return {name: np.dtype([(field.strip(), np.int32) for fields in re.findall(r"int ([^;]*);", body) for field in fields.split(",")])
-            for name, body in re.findall(r"struct (\w+) \{(.*?)\};", code, re.S)}
+    return {name: np.dtype([(field, np.int32) for field in re.findall(r"\w+", body.replace("int ", ""))])
+            for name, body in re.findall(r"struct (\w+) \{((?:\s*int [\w, \n]+;)+)\s*\};", code)}
 
 
 def _parameter(file: str, kernel: str, declared: str, types: dict[str, np.dtype]) -> Parameter:
