@@ -1,0 +1,31 @@
+"""What kernels are told about arrays: contiguous memory, and the fields of `struct Window` in window.cuh."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minicnn.kernels.window import Window2d
+
+COMPILED = (np.dtype(np.float32), np.dtype(np.float64))         # what `real` can be; other dtypes are left to numpy_backend
+MOST_PIXELS = 2**31 - 1
+
+
+def contiguous(a: Any, dtype: Any = None) -> Any:
+    """The array itself, or a copy of it in C order (and of that dtype): kernels are given an address, not strides. None stays None."""
+    if a is None:
+        return None
+    if dtype is not None and a.dtype != dtype:
+        return a.astype(dtype, order="C")
+    return a if a.flags.c_contiguous else a.copy(order="C")
+
+
+def window_fields(planes: int, input_size: Sequence[int], window: Window2d) -> dict[str, int]:
+    """The fields of `struct Window`: `planes` images of (H, W), one for each n and c. Raises ValueError beyond 32 bits."""
+    (H, W), (OH, OW) = input_size, window.output_size(input_size)
+    (KH, KW), (SH, SW), (DH, DW), (PT, PB, PL, PR) = window.kernel, window.stride, window.dilation, window.padding
+    if max(padded := window.padded_size(input_size)) > MOST_PIXELS:
+        raise ValueError(f"images of {H} x {W} are {padded[0]:,} x {padded[1]:,} with their padding; kernels count pixels in 32 bits")
+    return {"planes": planes, "H": H, "W": W, "OH": OH, "OW": OW, "KH": KH, "KW": KW, "SH": SH, "SW": SW, "DH": DH, "DW": DW,
+            "PT": PT, "PB": PB, "PL": PL, "PR": PR}
