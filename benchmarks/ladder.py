@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from minicnn import kernels
 from minicnn.benchmarks.collect import Keep, Progress, choose, collect
-from minicnn.benchmarks.contestants import BACKENDS, PEERS, RUNGS, Contestant
+from minicnn.benchmarks.contestants import BACKENDS, PEERS, RUNGS, Contestant, check_backend
 from minicnn.benchmarks.problems import Conv
 from minicnn.benchmarks.race import Settings
 from minicnn.benchmarks.results import Results
@@ -18,7 +18,7 @@ LARGE = Conv.parse("mb64ic32ih28oc32oh28kh3ph1")
 def entrants(backend: str | None, peers: bool) -> Sequence[Contestant]:
     """The rungs in their order; a backend, if asked for; and torch in both memory orders, if asked for."""
     if backend:
-        kernels.get(backend)                                   # an error that lists the backends
+        check_backend(backend)
     torch = [c for c in PEERS if peers and c.module == "with_torch" and c.setting != "compile"]
     return [*RUNGS, *(c for c in BACKENDS if c.setting == backend), *torch]
 

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from minicnn.benchmarks import collect, suites, threads
 from minicnn.benchmarks.accuracy import collect_accuracy
-from minicnn.benchmarks.contestants import BACKENDS, PEERS, Contestant
+from minicnn.benchmarks.contestants import BACKENDS, PEERS, Contestant, check_backend
 from minicnn.benchmarks.ladder import LARGE, SMALL, collect_ladder
 from minicnn.benchmarks.learning import TASKS
 from minicnn.benchmarks.problems import FAMILIES
@@ -56,10 +56,8 @@ def settings(thread_count: int | None, rounds: int, seconds: float, seed: int, s
 
 def contestants(names: str | None, backend: str | None, peers: bool, trains: bool = False) -> tuple[list[Contestant], list[Entrant]]:
     """Who takes part, and who cannot. backend: of minicnn's only this one. trains: without those that only infer."""
-    from minicnn import kernels
-
     if backend:
-        kernels.get(backend)                                   # an error that lists the backends
+        check_backend(backend)
     rivals = [c for c in PEERS if peers and not (trains and c.module == "with_onnx")]
     return collect.choose(names, [*(c for c in BACKENDS if backend in (None, c.setting)), *rivals])
 

@@ -1,10 +1,12 @@
 """The kernels: arrays in, arrays out. They know nothing of Tensors, layers or training.
 
 A backend is a module with the functions of CONTRACT, each with the same arguments, so that any two can be read side by side.
-The array decides the device (numpy.ndarray: CPU, cupy.ndarray: CUDA); among the CPU backends the user chooses:
+The array decides the device (see devices.py: numpy.ndarray is the CPU, cupy.ndarray a GPU); among the CPU backends the user chooses:
 
     minicnn.use_backend("numpy")         for the rest of the program, or as a context manager
     MINICNN_BACKEND=numpy                for a process
+
+The commands `minicnn train` and `minicnn predict` take the name of a device too, --backend cuda or MINICNN_BACKEND=cuda.
 
 LADDER is the one registry of the ways to compute a convolution, from nested loops upwards; slow ones are kept on purpose.
 """
@@ -20,6 +22,8 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+
+from minicnn.kernels import devices
 
 CONTRACT = (
     "conv2d", "conv2d_grad_input", "conv2d_grad_weight", "im2col", "col2im", "max_pool2d", "max_pool2d_grad", "avg_pool2d",
@@ -39,11 +43,19 @@ class Rung:
         return importlib.import_module(f"minicnn.kernels.{self.module}")
 
     def missing(self) -> str | None:
-        """Why it cannot be used here, or None. Compiled rungs need Numba, and some more than that: `missing` of their module."""
+        """Why it cannot be used here, or None. Compiled rungs need Numba, and some more than that: `missing` of their module; CUDA's need
+        a GPU."""
+        if self.on_cuda:
+            return _cuda_missing()
         if not self.module.startswith("numba_backend."):
             return None
         reason: str | None = _numba_missing() or getattr(self.load(), "missing", lambda: None)()
         return reason
+
+    @property
+    def on_cuda(self) -> bool:
+        """Whether it takes arrays on a CUDA device, or a simulated one."""
+        return self.module.startswith("cuda_backend.")
 
     @property
     def label(self) -> str:
@@ -62,6 +74,12 @@ LADDER = (
     Rung("compiled", "numba_backend.plain_loops"),
     Rung("parallel", "numba_backend.parallel_loops"),
     Rung("simd", "numba_backend.register_tile"),
+    Rung("cuda-direct", "cuda_backend.conv2d_direct"),
+    Rung("cuda-im2col", "cuda_backend.conv2d_im2col"),
+    Rung("cuda-tiled", "cuda_backend.conv2d_tiled"),
+    Rung("cuda-blocked", "cuda_backend.conv2d_blocked"),
+    Rung("cuda-pipelined", "cuda_backend.conv2d_pipelined"),
+    Rung("cuda-tensor-cores", "cuda_backend.conv2d_tensor_cores"),
 )
 
 
@@ -70,16 +88,36 @@ def _numba_missing() -> str | None:
     return None if importlib.util.find_spec("numba") else "the package numba is not installed: pip install numba"
 
 
+def _cuda_missing() -> str | None:
+    from minicnn.kernels.cuda_backend import cupy_engine
+
+    return cupy_engine.missing()
+
+
+def _simulator_missing() -> str | None:
+    from minicnn.kernels.cuda_backend import nvrtc
+
+    return nvrtc.missing()
+
+
+CPU_BACKENDS = ("numba", "numpy")
 _BACKENDS: dict[str, tuple[str, Callable[[], str | None]]] = {     # name: (module, why it cannot be used, or None)
     "numba": ("numba_backend", _numba_missing),
     "numpy": ("numpy_backend", lambda: None),
-    "cuda": ("cuda_backend", lambda: "this version of minicnn has no CUDA kernels"),
+    "cuda": ("cuda_backend", _cuda_missing),
+    "cuda-sim": ("cuda_backend", _simulator_missing),
 }
+BACKENDS = tuple(_BACKENDS)
+
+
+def missing(name: str) -> str | None:
+    """Why the backend called `name`, one of BACKENDS, cannot be used, or None. Asked about "cuda", it imports CuPy where there is one."""
+    return _BACKENDS[name][1]()
 
 
 def available() -> dict[str, str | None]:
     """Every backend's name, with None if it can be used, else the reason why not."""
-    return {name: missing() for name, (_, missing) in _BACKENDS.items()}
+    return {name: missing(name) for name in BACKENDS}
 
 
 def get(name: str) -> ModuleType:
@@ -88,17 +126,21 @@ def get(name: str) -> ModuleType:
     >>> get("numpy").__name__
     'minicnn.kernels.numpy_backend'
     """
-    reasons = available()
-    if name not in reasons or reasons[name]:
-        what = f"backend {name!r} is not available" if name in reasons else f"unknown backend {name!r}"
-        usable = ", ".join(n for n, why in reasons.items() if not why)
-        rest = "".join(f"; not {n}: {why}" for n, why in reasons.items() if why)
-        raise ValueError(f"{what}; available: {usable}{rest}")
+    if name not in BACKENDS or missing(name):
+        raise ValueError(f"{f'backend {name!r} is not available' if name in BACKENDS else f'unknown backend {name!r}'}; {_listing()}")
     return importlib.import_module(f"minicnn.kernels.{_BACKENDS[name][0]}")
+
+
+def _listing() -> str:
+    reasons = available()
+    rest = "".join(f"; not {name}: {why}" for name, why in reasons.items() if why)
+    return f"available: {', '.join(name for name, why in reasons.items() if not why)}{rest}"
 
 
 def details(name: str) -> tuple[str, ...]:
     """What the backend has to say about itself on this machine: sentences such as "threads: 2 (OpenMP)"."""
+    if name in devices.DEVICES:
+        return devices.details(name)
     found: tuple[str, ...] = getattr(get(name), "details", tuple)()
     return found
 
@@ -107,7 +149,7 @@ _chosen: str | None = None
 
 
 def backend() -> str:
-    """The CPU backend in use: `use_backend`'s choice, else MINICNN_BACKEND, else numba (numpy where numba is missing)."""
+    """The backend in use: `use_backend`'s choice, else MINICNN_BACKEND, else numba (numpy where numba is missing)."""
     return _chosen or _variable() or ("numpy" if _numba_missing() else "numba")
 
 
@@ -129,6 +171,7 @@ class use_backend:
     def __init__(self, name: str) -> None:
         global _chosen
         get(name)
+        _refuse_device("use_backend", name)
         self._before, _chosen = _chosen, name
 
     def __enter__(self) -> None:
@@ -139,13 +182,25 @@ class use_backend:
         _chosen = self._before
 
 
+def _refuse_device(what: str, name: str) -> None:
+    if name in devices.DEVICES:
+        raise ValueError(f"{what}: {name!r} is a device, and this chooses what computes on the CPU ({', '.join(CPU_BACKENDS)}); computing "
+                         f"there is asked for with model.to({name!r}) and x.to({name!r}), or with minicnn train --backend {name}")
+
+
 @functools.cache
 def _module(name: str) -> ModuleType:
+    _refuse_device("MINICNN_BACKEND", name)
     return get(name)
 
 
 def of(x: Any) -> ModuleType:
-    """The backend module for the array x: where the array lives decides the device."""
+    """The backend module for the array x: where the array is decides the device."""
     if isinstance(x, np.ndarray):
         return _module(backend())
-    raise TypeError(f"no backend for an array of type {type(x).__module__}.{type(x).__qualname__}: expected numpy.ndarray")
+    return _of_device(devices.device_of(x))
+
+
+@functools.cache
+def _of_device(device: str) -> ModuleType:
+    return _module(backend()) if device == "cpu" else importlib.import_module(f"minicnn.kernels.{_BACKENDS[device][0]}")

@@ -24,10 +24,12 @@ import numpy as np
 
 from minicnn import kernels
 from minicnn import tensor as _tensor
+from minicnn.kernels import devices
 from minicnn.recording import enable_grad, is_grad_enabled, no_grad, recording, set_grad_enabled
 from minicnn.tensor import Tensor
 
-__all__ = ["Node", "backward", "enable_grad", "fresh", "grad", "is_grad_enabled", "no_grad", "quietly", "record", "set_grad_enabled"]
+__all__ = ["Node", "backward", "enable_grad", "fresh", "grad", "is_grad_enabled", "no_grad", "quietly", "record", "set_grad_enabled",
+           "unrecorded"]
 
 quietly = np.errstate(divide="ignore", over="ignore", invalid="ignore")     # as in torch: 1 / 0 is inf and 0 / 0 NaN, without a warning
 
@@ -45,7 +47,7 @@ class Node:
 
     @property
     def name(self) -> str:
-        return self.forward.__name__.removesuffix("_forward")
+        return _name(self.forward)
 
     def gradients(self, dy: Any) -> Sequence[Any]:
         """The gradient of each input, given the gradient dy of the output."""
@@ -55,6 +57,10 @@ class Node:
         if _takes_needs(self.backward):
             return self.backward(dy, self.cache, needs=[i is not None for i in self.inputs])
         return self.backward(dy, self.cache)
+
+
+def _name(forward: Callable[..., Any]) -> str:
+    return forward.__name__.removesuffix("_forward")
 
 
 _FREED = object()
@@ -90,7 +96,10 @@ def record(forward: Callable[..., tuple[Any, Any]], backward: Callable[..., Sequ
             t = t.array
         arrays.append(t)
         edges.append(edge)
-    y, cache = _call(forward, arrays, options)
+    try:
+        y, cache = _call(forward, arrays, options)
+    except Exception as error:
+        y, cache = _call(forward, _together(forward, arrays, edges, error), options)
     y, extras = (y[0], y[1:]) if isinstance(y, tuple) else (y, ())
     out = Tensor(y)
     if wanted and recording.on:
@@ -100,9 +109,26 @@ def record(forward: Callable[..., tuple[Any, Any]], backward: Callable[..., Sequ
     return (out, *(Tensor(e) for e in extras)) if extras else out
 
 
+def unrecorded(what: str, function: Callable[..., Any], *inputs: Any) -> Tensor:
+    """function(*arrays of inputs) as a constant Tensor, for operations that have no gradient."""
+    arrays = [t.array if isinstance(t, Tensor) else t for t in inputs]
+    try:
+        return Tensor(function(*arrays))
+    except Exception as error:
+        return Tensor(function(*devices.together(what, arrays, error)))
+
+
 @quietly
 def _call(forward: Callable[..., tuple[Any, Any]], arrays: list[Any], options: dict[str, Any]) -> tuple[Any, Any]:
     return forward(*arrays, **options)
+
+
+def _together(forward: Callable[..., Any], arrays: list[Any], edges: list[Node | Tensor | None], error: Exception) -> list[Any]:
+    """As in torch, a single number of the host's goes with tensors on any device, unless it wants a gradient. See `devices.together`."""
+    found = devices.together(_name(forward), arrays, error)
+    if any(new is not old and edge is not None for new, old, edge in zip(found, arrays, edges, strict=True)):
+        raise error
+    return found
 
 
 @quietly
@@ -153,8 +179,11 @@ def _start(what: str, tensor: Tensor, gradient: Any) -> Any:
         if tensor.array.size != 1:
             raise RuntimeError(f"{what} on a tensor of shape {tensor.shape}: without an argument it works for scalars only; "
                                "reduce it to one number first, for instance with .sum(), or pass the gradient")
-        gradient = np.ones_like(tensor.array)
-    dy = np.asarray(gradient.array if isinstance(gradient, Tensor) else gradient, dtype=tensor.dtype, like=tensor.array)
+        return np.ones_like(tensor.array)
+    value = gradient.array if isinstance(gradient, Tensor) else gradient
+    if isinstance(gradient, Tensor) and gradient.device != tensor.device:
+        raise RuntimeError(f"{what}: the gradient is on {gradient.device}, the tensor on {tensor.device}")
+    dy = devices.beside(value if hasattr(value, "dtype") else np.asarray(value), tensor.array).astype(tensor.dtype, copy=False)
     if dy.shape != tensor.shape:
         raise RuntimeError(f"{what}: the gradient has shape {dy.shape}, the tensor {tensor.shape}")
     return dy

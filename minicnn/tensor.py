@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minicnn.device import destination, device
+from minicnn.device import destination, device, device_of
 from minicnn.hooks import RemovableHandle
+from minicnn.kernels import devices
 from minicnn.recording import changed
 
 if TYPE_CHECKING:
@@ -37,9 +38,9 @@ _UFUNCS = {                      # NumPy's functions that are operations here, b
 class Tensor:
     """A multi-dimensional array that remembers how it was made, so that gradients can flow back through it.
 
-    array: the values, a NumPy array. grad: their gradient, a Tensor, or None.
+    array: the values, a NumPy array, or one of CuPy's on a GPU. grad: their gradient, a Tensor, or None.
 
-    data: anything NumPy can turn into an array; an ndarray is wrapped without a copy. Python numbers become float32 (integers: int64).
+    data: anything NumPy can turn into an array; an array is wrapped without a copy. Python numbers become float32 (integers: int64).
     requires_grad: whether `backward()` should leave the gradient of this tensor in `.grad`.
 
     >>> x = Tensor([1.0, 2.0, 3.0], requires_grad=True)
@@ -117,7 +118,7 @@ class Tensor:
 
     @property
     def device(self) -> device:
-        return device("cpu")
+        return device_of(self.array)
 
     def size(self, dim: builtins.int | None = None) -> Any:
         return self.shape if dim is None else self.shape[dim]
@@ -148,10 +149,12 @@ class Tensor:
         return (self[i] for i in range(len(self)))
 
     def __repr__(self) -> str:
-        values = np.array2string(self.array, separator=", ", prefix="tensor(", threshold=200, edgeitems=3, precision=4)
+        values = np.array2string(devices.host(self.array), separator=", ", prefix="tensor(", threshold=200, edgeitems=3, precision=4)
         notes = [values]
         if self.array.size == 0 or self.array.size > 200:         # values alone would not show the shape
             notes.append(f"shape={self.shape}")
+        if not devices.on_host(self.array):
+            notes.append(f"device='{self.device}'")
         if self.dtype not in (DEFAULT_DTYPE, np.int64, np.bool_):
             notes.append(f"dtype={self.dtype}")
         if self.node is not None:
@@ -172,15 +175,20 @@ class Tensor:
         return self.array.tolist()
 
     def numpy(self) -> np.ndarray:
-        """The array itself, not a copy."""
+        """The array itself, not a copy. Raises TypeError for a tensor on another device than the CPU."""
         if self.requires_grad:
             raise RuntimeError("numpy() on a tensor that requires grad would lose its gradient: use detach().numpy()")
-        return np.asarray(self.array)
+        return np.asarray(self._on_host("numpy()"))
 
     def __array__(self, dtype: Any = None, copy: builtins.bool | None = None) -> np.ndarray:
         if self.requires_grad:
             raise RuntimeError("an array of a tensor that requires grad would lose its gradient: use detach()")
-        return np.array(self.array, dtype=dtype, copy=copy)
+        return np.array(self._on_host("an array"), dtype=dtype, copy=copy)
+
+    def _on_host(self, what: str) -> np.ndarray:
+        if not devices.on_host(self.array):
+            raise TypeError(f"{what} of a tensor on {self.device} would be a hidden copy: copy it to the host first, with .cpu()")
+        return self.array
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: tuple[Any, ...] = (), **options: Any) -> Any:
         """NumPy's functions: `array * tensor` and np.exp(tensor) are operations of ours; `array -= tensor` changes the array."""
@@ -192,6 +200,8 @@ class Tensor:
     def __dlpack__(self, **options: Any) -> Any:
         if self.requires_grad:
             raise BufferError("__dlpack__ on a tensor that requires grad would lose its gradient: use detach()")
+        if self.device.type == "cuda-sim":
+            raise BufferError("__dlpack__: the memory of a simulated device is nobody else's: use .cpu()")
         return self.array.__dlpack__(**options)
 
     def __dlpack_device__(self) -> Any:
@@ -251,12 +261,13 @@ class Tensor:
     # Types and devices
 
     def to(self, *args: Any, **options: Any) -> Tensor:
-        """The values in another dtype, recorded when both are floating point; a device, or what already fits, gives self.
+        """The values on another device, or in another dtype (recorded when both are floating point); what already fits gives self.
 
         `to(dtype)`, `to(device)`, `to(device, dtype)`, `to(another_tensor)`, or by name: see `minicnn.device.destination`.
         """
-        dtype = destination(*args, **options)
-        return self if dtype is None else ops.cast(self, dtype)
+        where, dtype = destination(*args, **options)
+        moved = self if where is None else ops.move(self, where)
+        return moved if dtype is None else ops.cast(moved, dtype)
 
     def type(self, dtype: Any) -> Tensor:
         return ops.cast(self, dtype)
@@ -277,10 +288,10 @@ class Tensor:
         return ops.cast(self, np.bool_)
 
     def cpu(self) -> Tensor:
-        return self
+        return ops.move(self, "cpu")
 
-    def cuda(self) -> Tensor:
-        return self.to("cuda")
+    def cuda(self, device: Any = "cuda", non_blocking: builtins.bool = False) -> Tensor:
+        return self.to(device)
 
     def contiguous(self) -> Tensor:
         return self if self.is_contiguous() else ops.clone(self)
@@ -332,7 +343,10 @@ class Tensor:
     def mul_(self, other: Any) -> Tensor: return self._become(ops.mul(self, other))
     def div_(self, other: Any) -> Tensor: return self._become(ops.div(self, other))
     def clamp_(self, min: Any = None, max: Any = None) -> Tensor: return self._become(ops.clamp(self, min, max))
-    def copy_(self, source: Any) -> Tensor: return self._become(ops.clone(ops.expand(ops.cast(source, self.dtype), self.shape)))
+    def copy_(self, source: Any) -> Tensor:
+        here = ops.cast(ops.move(source, devices.device_of(self.array)), self.dtype)
+        return self._become(ops.clone(ops.expand(here, self.shape)))
+
     def fill_(self, value: Any) -> Tensor: return self._become(ops.full_like(self, value))
     def zero_(self) -> Tensor: return self.fill_(0)
     def normal_(self, mean: Any = 0, std: Any = 1) -> Tensor: return self._become(ops.randn_like(self) * std + mean)

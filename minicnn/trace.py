@@ -16,6 +16,7 @@ import numpy as np
 
 from minicnn import kernels
 from minicnn.autograd import quietly
+from minicnn.kernels import devices
 from minicnn.nn.module import Module
 from minicnn.ops.batch_norm import batch_norm_forward
 from minicnn.ops.conv2d import conv2d_forward, conv2d_relu_forward
@@ -54,7 +55,7 @@ class CompiledModule:
         weights = (changes(), kernels.backend())
         if weights != self._seen:
             self._plans, self._seen = {}, weights
-        key = x.array.shape, x.array.dtype
+        key = x.array.shape, x.array.dtype, type(x.array)
         plan = self._plans.get(key)
         if plan is None:
             plan = self._plans[key] = _plan(self.module, x)
@@ -88,8 +89,8 @@ def _plan(model: Module, x: Tensor) -> Callable[[Any], Any]:
     """Record model(x), join what can be joined, and hold the result against the model on other values."""
     steps, last = _record(model, x)
     run = _runner(_joined(steps, last), last)
-    other = Tensor(x.array[..., ::-1] * np.asarray(-0.75, x.dtype))
-    expected, got = model(other).array, run(other.array)
+    other = Tensor(x.array[..., ::-1] * x.dtype.type(-0.75))
+    expected, got = (devices.host(y) for y in (model(other).array, run(other.array)))
     error, size = np.abs(got - expected).max(initial=0), np.abs(expected).max(initial=0)
     if got.shape != expected.shape or error > 1e-3 * size:
         raise RuntimeError(f"compile: {type(model).__name__}.forward cannot be recorded: on other values of the same shape the recording "

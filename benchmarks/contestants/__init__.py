@@ -19,7 +19,7 @@ from types import ModuleType
 from minicnn import kernels
 from minicnn.benchmarks.contestants.call import Arrays, Call
 
-__all__ = ["BACKENDS", "PEERS", "RUNGS", "YARDSTICK", "Arrays", "Call", "Contestant"]
+__all__ = ["BACKENDS", "PEERS", "RUNGS", "YARDSTICK", "Arrays", "Call", "Contestant", "check_backend"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Contestant:
         return found
 
 
-BACKENDS = tuple(Contestant(f"minicnn {name}", "with_minicnn", name, peer=False) for name in kernels.available())
+BACKENDS = tuple(Contestant(f"minicnn {name}", "with_minicnn", name, peer=False) for name in (*kernels.CPU_BACKENDS, "cuda"))
 RUNGS = tuple(Contestant(rung.name, "with_minicnn", f"rung {rung.name}", peer=False) for rung in kernels.LADDER)
 PEERS = (
     Contestant("torch contiguous", "with_torch", "contiguous"),
@@ -51,3 +51,9 @@ PEERS = (
 
 YARDSTICK = Contestant("copy", "with_copy", "", peer=False)      # not a contestant: what copying the same bytes takes
 
+
+def check_backend(name: str) -> None:
+    """Raise ValueError, with a list of the backends, unless `name` is one that can be timed here."""
+    kernels.get(name)
+    if all(contestant.setting != name for contestant in BACKENDS):
+        raise ValueError(f"backend {name!r} is not timed: a simulated device has no speed of its own")

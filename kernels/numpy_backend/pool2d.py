@@ -85,14 +85,14 @@ def _plane_index(like: Any, window: Window2d, size: Sequence[int]) -> Any:
 
 def _first_tap(like: Any, window: Window2d, size: Sequence[int]) -> Any:
     """(OH, OW): the flat index of the first input pixel each window sees, -1 if it sees none."""
-    h, w = (_first_inside(window, size, axis) for axis in (0, 1))
-    return np.asarray(np.where((h[:, None] < 0) | (w < 0), -1, h[:, None] * size[1] + w), like=like)
+    h, w = (_first_inside(like, window, size, axis) for axis in (0, 1))
+    return np.where((h[:, None] < 0) | (w < 0), -1, h[:, None] * size[1] + w)
 
 
-def _first_inside(window: Window2d, size: Sequence[int], axis: int) -> np.ndarray:
+def _first_inside(like: Any, window: Window2d, size: Sequence[int], axis: int) -> Any:
     """(O,): on one axis, the coordinate of the first tap i*s + j*d - p0 of window i that lies in 0..n-1, or -1."""
     s, d, k, p0 = window.stride[axis], window.dilation[axis], window.kernel[axis], window.padding[2 * axis]
-    start = np.arange(window.output_size(size)[axis]) * s - p0
+    start = np.arange(window.output_size(size)[axis], like=like) * s - p0
     j = np.maximum(0, -(start // d))                                   # ceil(-start / d): the taps in the padding before it
     position = start + j * d
     return np.where((j < k) & (position < size[axis]), position, -1)
@@ -106,9 +106,10 @@ def _divisor(like: Any, size: Sequence[int], window: Window2d, count_include_pad
     counts = []
     for axis in (0, 1):
         s, d, p0 = window.stride[axis], window.dilation[axis], window.padding[2 * axis]
-        position = np.arange(window.output_size(size)[axis])[:, None] * s + np.arange(window.kernel[axis]) * d - p0     # (O, K)
+        taps, outputs = (np.arange(n, like=like) for n in (window.kernel[axis], window.output_size(size)[axis]))
+        position = outputs[:, None] * s + taps * d - p0                                                                 # (O, K)
         before, after = sides[2 * axis:2 * axis + 2]
         counts.append(((position >= -before) & (position < size[axis] + after)).sum(axis=1))
     cells = counts[0][:, None] * counts[1]
-    return np.asarray(np.where(cells, cells, np.nan), dtype=like.dtype, like=like)
+    return np.where(cells > 0, cells, np.nan).astype(like.dtype)
 

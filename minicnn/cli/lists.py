@@ -12,8 +12,9 @@ from minicnn.cli.options import Data
 def backends() -> None:
     """List the backends: available, or why not.
 
-    A backend computes convolutions and all other heavy work; choose one with --backend or the variable MINICNN_BACKEND. What numba compiles
-    is kept in the user's cache, or in the folder that the variable MINICNN_CACHE names, and may be deleted at any time.
+    A backend computes convolutions and all other heavy work; choose one with --backend or the variable MINICNN_BACKEND. cuda needs an
+    NVIDIA GPU; cuda-sim runs the same kernels in a simulator: slow, for learning and tests. What is compiled is kept in the user's cache,
+    or in the folder that the variable MINICNN_CACHE names, and may be deleted at any time.
 
     \b
     Example:
@@ -24,9 +25,9 @@ def backends() -> None:
 
     default = kernels.backend()
     for name, missing in kernels.available().items():
-        typer.echo(f"{name:7}{f'not available: {missing}' if missing else 'available'}{', the default' if name == default else ''}")
+        typer.echo(f"{name:10}{f'not available: {missing}' if missing else 'available'}{', the default' if name == default else ''}")
         for detail in () if missing else kernels.details(name):
-            typer.echo(f"{'':7}{detail}")
+            typer.echo(f"{'':10}{detail}")
     computing = ", ".join(f"{name} {version}" for name, version in versions().items())
     typer.echo(f"{computing}, Python {platform.python_version()} on {platform.machine()}")
     with options.backend(None):                                # a default that cannot be used is a mistake to hear of here

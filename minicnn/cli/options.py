@@ -13,22 +13,30 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 Backend = Annotated[str | None, typer.Option(
-    help="Which kernels compute: numba or numpy (see `minicnn backends`).", show_default="$MINICNN_BACKEND, or numba")]
+    help="What computes: numba or numpy on the CPU, cuda on a GPU, or cuda-sim, a simulated GPU: slow, for learning and tests "
+         "(see `minicnn backends`).", show_default="$MINICNN_BACKEND, or numba")]
 Data = Annotated[str | None, typer.Option(
     metavar="DIR", help="Folder with dataset files, searched before $MINICNN_DATA, the user's cache and the system's packages.")]
 
 
 @contextlib.contextmanager
-def backend(name: str | None) -> Iterator[None]:
-    """Compute with backend `name`, or the default. Raises ValueError, with the closest name, when there is none."""
+def backend(name: str | None) -> Iterator[str]:
+    """Compute with backend `name`, or the default. Gives the device where tensors belong: the backend's own, or the CPU.
+
+    Raises ValueError, with the closest name, when there is none, and with the reason when it is not available.
+    """
     from minicnn import kernels
+    from minicnn.kernels.devices import DEVICES
     from minicnn.training.recipe import known
 
     what = "backend" if name or "MINICNN_BACKEND" not in os.environ else "MINICNN_BACKEND"
     name = name or kernels.backend()
-    known(what, name, kernels.available())
-    with kernels.use_backend(name):
-        yield
+    known(what, name, kernels.BACKENDS)
+    kernels.get(name)
+    device = name if name in DEVICES else "cpu"
+    on_cpu = next(other for other in kernels.CPU_BACKENDS if not kernels.missing(other)) if device != "cpu" else name
+    with kernels.use_backend(on_cpu):
+        yield device
 
 
 def console(stderr: bool = False) -> Console:

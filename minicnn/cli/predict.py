@@ -40,8 +40,8 @@ def predict(
     if seed < 0:
         raise ValueError(f"seed is {seed}, expected at least 0")
     random.manual_seed(seed)
-    with options.backend(backend), options.compilation():
-        predictor = Predictor.load(run)
+    with options.backend(backend) as device, options.compilation():
+        predictor = Predictor.load(run, device)
         predictions = predictor.predict(images, invert)
     classes = predictor.description.classes
     if json:

@@ -59,9 +59,9 @@ def train(
     recipe = recipe_for(dataset, model=model, epochs=epochs, batch_size=batch_size, lr=lr, optimizer=optimizer, weight_decay=weight_decay,
                         label_smoothing=label_smoothing, augment=augment, image_size=image_size, seed=seed)
     console = options.console()
-    with options.backend(backend):
+    with options.backend(backend) as device:
         with Download(console) as download:
-            experiment = Experiment.prepare(recipe, data, None if quiet else download)
+            experiment = Experiment.prepare(recipe, data, None if quiet else download, device)
         if not quiet:
             _print_plan(console, experiment)
         result = experiment.run(out, lambda epochs, images: Quiet() if quiet else show(console, epochs, images))
@@ -69,7 +69,6 @@ def train(
 
 
 def _print_plan(console: Console, experiment: Experiment) -> None:
-    from minicnn import kernels
     from minicnn.training.experiment import parameter_count
 
     recipe, (_, C, H, W) = experiment.recipe, experiment.train.images.shape
@@ -82,7 +81,7 @@ def _print_plan(console: Console, experiment: Experiment) -> None:
                      f"label smoothing {recipe.label_smoothing:g}"),
         ("steps", f"{recipe.optimizer}, one-cycle up to lr {recipe.lr:g}, weight decay {recipe.weight_decay:g}"),
         ("augment", ", ".join(map(repr, steps)) or "nothing"),
-        ("backend", f"{kernels.backend()}, seed {recipe.seed}"),
+        ("backend", f"{experiment.backend}, seed {recipe.seed}"),
     ):
         console.print(f"{name:9}{text}")
 

@@ -97,7 +97,7 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
         raise TypeError(f"one_hot: labels must be integers, got {labels.dtype}: convert them with .long()")
     if num_classes < 0 and not labels.size:
         raise ValueError("one_hot: no labels to find the number of classes from: give num_classes")
-    K = num_classes if num_classes >= 0 else int(labels.max()) + 1
+    K = num_classes if num_classes >= 0 else int(labels.max().item()) + 1
     label_range("one_hot", labels, K)
     return Tensor((labels[..., None] == np.arange(K, like=labels)).astype(np.int64))
 

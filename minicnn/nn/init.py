@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import random
+from minicnn.kernels import devices
 from minicnn.nn.arguments import one_of
 from minicnn.recording import changed
 from minicnn.tensor import Tensor
@@ -42,7 +43,7 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
     u = random.generator().random(tensor.shape, dtype=_drawn_dtype(tensor))
     u *= b - a
     u += a
-    tensor.array[...] = u
+    tensor.array[...] = devices.beside(u, tensor.array)
     changed()
     return tensor
 
@@ -52,7 +53,7 @@ def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
     z = random.generator().standard_normal(tensor.shape, dtype=_drawn_dtype(tensor))
     z *= std
     z += mean
-    tensor.array[...] = z
+    tensor.array[...] = devices.beside(z, tensor.array)
     changed()
     return tensor
 
@@ -74,7 +75,7 @@ def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float 
         keep = random.generator().random(todo.size, dtype=flat.dtype) < np.exp(((peak - mean) ** 2 - (z - mean) ** 2) / (2 * std**2))
         flat[todo[keep]] = z[keep]
         todo = todo[~keep]
-    tensor.array[...] = flat.reshape(tensor.shape)
+    tensor.array[...] = devices.beside(flat.reshape(tensor.shape), tensor.array)
     changed()
     return tensor
 
@@ -132,7 +133,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1) -> Tensor:
     normal = random.generator().standard_normal((max(rows, columns), min(rows, columns)), dtype=_drawn_dtype(tensor))
     q, r = np.linalg.qr(normal)
     q *= np.where(np.diag(r) < 0, -1, 1).astype(q.dtype)
-    tensor.array[...] = gain * (q.T if rows < columns else q).reshape(tensor.shape)
+    tensor.array[...] = devices.beside(gain * (q.T if rows < columns else q).reshape(tensor.shape), tensor.array)
     changed()
     return tensor
 

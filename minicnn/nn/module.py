@@ -9,6 +9,7 @@ import numpy as np
 
 from minicnn.device import destination
 from minicnn.hooks import RemovableHandle
+from minicnn.kernels import devices
 from minicnn.nn import state
 from minicnn.nn.parameter import Parameter
 from minicnn.nn.registry import Registry
@@ -150,19 +151,19 @@ class Module(Registry):
                 parameter.grad = Tensor(np.zeros_like(parameter.grad.array))
 
     def to(self, *args: Any, **options: Any) -> Self:
-        """Convert floating-point parameters, their gradients and buffers to a dtype, in place; integer buffers stay.
+        """Move parameters, their gradients and buffers to a device, in place, or convert those that are floating point to a dtype.
 
-        `to(dtype)`, `to(device)`, `to(device, dtype)`, `to(tensor)`, or by name: see `minicnn.device.destination`.
+        `to(dtype)`, `to(device)`, `to(device, dtype)`, `to(tensor)`, or by name: see `minicnn.device.destination`. Parameters stay the same
+        objects, so that an optimiser that was given them goes on with them.
         """
-        dtype = destination(*args, **options)
-        if dtype is None:
-            return self
-        dtype = np.dtype(dtype)
-        if dtype.kind != "f":
-            raise TypeError(f"to(): a module's parameters are floating point, they cannot become {dtype}")
+        where, dtype = destination(*args, **options)
+        if dtype is not None and np.dtype(dtype).kind != "f":
+            raise TypeError(f"to(): a module's parameters are floating point, they cannot become {np.dtype(dtype)}")
         for tensor in chain(self.parameters(), self.buffers()):
             for part in (tensor, tensor.grad):
-                if part is not None and part.is_floating_point():
+                if part is not None and where is not None:
+                    part.array = devices.move(part.array, where)
+                if part is not None and dtype is not None and part.is_floating_point():
                     part.array = part.array.astype(dtype, copy=False)
         changed()
         return self
@@ -174,10 +175,10 @@ class Module(Registry):
         return self.to(np.float64)
 
     def cpu(self) -> Self:
-        return self
+        return self.to("cpu")
 
-    def cuda(self) -> Self:
-        return self.to("cuda")
+    def cuda(self, device: Any = "cuda") -> Self:
+        return self.to(device)
 
     # Hooks
 

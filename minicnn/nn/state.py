@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from minicnn.kernels import devices
 from minicnn.recording import changed
 from minicnn.tensor import Tensor
 
@@ -27,7 +28,8 @@ def state_dict(module: Module, prefix: str = "") -> dict[str, Tensor]:
 
 
 def load_state_dict(module: Module, state: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
-    """Copy the values of `state` (Tensors or arrays) into the parameters and buffers of the same names, converting dtypes.
+    """Copy the values of `state` (Tensors or arrays) into the parameters and buffers of the same names, converting dtypes, and
+    copying from whichever device they are on to that of the module.
 
     strict: also refuse names that are missing or unexpected. Values of the wrong shape are refused always.
 
@@ -52,7 +54,7 @@ def load_state_dict(module: Module, state: Mapping[str, Any], strict: bool = Tru
         raise RuntimeError(f"Error(s) in loading state_dict for {type(module).__name__}:\n\t" + "\n\t".join(problems))
     for name, tensor in own.items():
         if name in values:
-            tensor.array[...] = values[name]
+            tensor.array[...] = devices.beside(values[name], tensor.array)
     changed()
     return keys
 

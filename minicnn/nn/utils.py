@@ -19,12 +19,14 @@ def clip_grad_norm_(parameters: Tensor | Iterable[Tensor], max_norm: float, norm
     error_if_nonfinite=True raises RuntimeError instead.
     """
     gradients = _gradients(parameters)
-    total = _norm([_norm(g, norm_type) for g in gradients], norm_type)
+    norms = [_norm(g.reshape(-1), norm_type) for g in gradients]
+    total = _norm(np.stack(norms), norm_type) if norms else np.float32(0)
     if error_if_nonfinite and not np.isfinite(total):
-        raise RuntimeError(f"clip_grad_norm_: the norm of order {norm_type} of the gradients is {total}, so they cannot be clipped; "
+        raise RuntimeError(f"clip_grad_norm_: the norm of order {norm_type} of the gradients is {total.item()}, so they cannot be clipped; "
                            "error_if_nonfinite=False scales them all the same")
+    scale = np.minimum(1, max_norm / (total.astype(np.float64) + 1e-6))      # it keeps a NaN, and the norm where the gradients are
     for g in gradients:
-        g *= float(np.minimum(1, max_norm / (float(total) + 1e-6)))      # np.minimum keeps a NaN
+        g *= scale.astype(g.dtype)
     return Tensor(total)
 
 
@@ -39,5 +41,5 @@ def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[Any]:
 
 
 def _norm(values: Any, order: float) -> Any:
-    """The norm of one array, or of a list of norms, in their own dtype."""
-    return np.linalg.norm(np.ravel(values), order) if np.size(values) else np.float32(0)
+    """The norm of a vector, in its own dtype."""
+    return np.linalg.norm(values, order) if values.size else values.sum()

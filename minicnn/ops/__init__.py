@@ -9,6 +9,7 @@ from minicnn.ops.elementwise import abs, cos, exp, log, sigmoid, sin, sqrt, tanh
 from minicnn.ops.steps import ceil, floor, round, sign
 from minicnn.ops.selection import clamp, maximum, minimum, where
 from minicnn.ops.cast import cast, clone
+from minicnn.ops.move import move
 from minicnn.ops.comparison import all, allclose, any, compare, eq, equal, ge, gt, isfinite, isinf, isnan, le, lt, ne
 from minicnn.ops.reduce import logsumexp, mean, std, sum, var
 from minicnn.ops.extremes import amax, amin, argmax, argmin, max, min
@@ -40,7 +41,7 @@ from minicnn.ops.unfold import fold, unfold
 
 __all__ = [
     "add", "div", "floor_divide", "mul", "neg", "pow", "remainder", "sub", "matmul", "abs", "cos", "exp", "log", "sigmoid", "sin", "sqrt",
-    "tanh", "ceil", "floor", "round", "sign", "clamp", "maximum", "minimum", "where", "cast", "clone", "all", "allclose",
+    "tanh", "ceil", "floor", "round", "sign", "clamp", "maximum", "minimum", "where", "cast", "clone", "move", "all", "allclose",
     "any", "compare", "eq", "equal", "ge", "gt", "isfinite", "isinf", "isnan", "le", "lt", "ne", "logsumexp", "mean", "std",
     "sum", "var", "amax", "amin", "argmax", "argmin", "max", "min", "broadcast_to", "expand", "flatten", "flip", "permute",
     "reshape", "squeeze", "transpose", "unsqueeze", "assign", "getitem", "plain_index", "setitem", "cat", "chunk", "split",

@@ -69,7 +69,7 @@ def adaptive_max_pool2d_backward(dy: Any, cache: Any) -> tuple[Any]:
     argmax, input_shape = cache
     planes, bins = input_shape[0] * input_shape[1], dy.shape[2] * dy.shape[3]
     dx = np.zeros_like(dy, shape=(planes, input_shape[2] * input_shape[3]))
-    np.add.at(dx, (np.arange(planes)[:, None], argmax.reshape(planes, bins)), dy.reshape(planes, bins))
+    np.add.at(dx, (np.arange(planes, like=dy)[:, None], argmax.reshape(planes, bins)), dy.reshape(planes, bins))
     return (dx.reshape(input_shape),)
 
 
@@ -93,8 +93,9 @@ def _spread(dy: Any, n: int) -> Any:
 
 def _cells(like: Any, size: Sequence[int], output_size: Sequence[int]) -> Any:
     """(OH, OW): the pixels in each bin."""
-    rows, columns = (np.array([end - start for start, end in bins(n, o)]) for n, o in zip(size, output_size, strict=True))
-    return np.asarray(rows[:, None] * columns, dtype=like.dtype, like=like)
+    rows, columns = (((i + 1) * n + O - 1) // O - i * n // O                           # ceil((i + 1)*n / O) - floor(i*n / O)
+                     for n, O in zip(size, output_size, strict=True) for i in (np.arange(O, like=like),))
+    return (rows[:, None] * columns).astype(like.dtype)
 
 
 def adaptive_avg_pool2d(input: Tensor, output_size: OutputSize) -> Tensor:

@@ -5,10 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.kernels import devices
+
 
 def take(x: Any, index: Any, axis: int) -> Any:
-    """y[..., o, ...] = x[..., index[o], ...]. Shapes: axis of size n -> len(index)."""
-    return x.take(index, axis=axis)
+    """y[..., o, ...] = x[..., index[o], ...]. Shapes: axis of size n -> len(index). index is the host's, and copied to where x is."""
+    return x.take(devices.beside(index, x), axis=axis)
 
 
 def take_adjoint(dy: Any, index: Any, n: int, axis: int) -> Any:

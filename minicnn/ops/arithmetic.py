@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import kernels
-from minicnn.autograd import record
+from minicnn.autograd import record, unrecorded
 from minicnn.ops.operands import Operand, operands, unbroadcast
 from minicnn.tensor import Tensor
 
@@ -130,7 +130,7 @@ def remainder(a: Operand, b: Operand) -> Tensor:
 
 def floor_divide(a: Operand, b: Operand) -> Tensor:
     """floor(a / b), without a gradient: it is flat nearly everywhere."""
-    return Tensor(np.floor_divide(*operands("floor_divide", *(t.array if isinstance(t, Tensor) else t for t in (a, b)))))
+    return unrecorded("floor_divide", lambda a, b: np.floor_divide(*operands("floor_divide", a, b)), a, b)
 
 
 def neg_forward(x: Any) -> Pair:

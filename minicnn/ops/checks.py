@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.kernels import devices
 from minicnn.tensor import Tensor
 
 
@@ -54,9 +55,9 @@ def _first(y: Any) -> Any:
     return tuple(t.squeeze(0) for t in y) if isinstance(y, tuple) else y.squeeze(0)
 
 
-def label_range(op: str, labels: np.ndarray, classes: int, ignore_index: int | None = None) -> None:
-    """Every label is in 0..classes-1, or is ignore_index."""
-    if not labels.size or (labels.min() >= 0 and labels.max() < classes):
+def label_range(op: str, labels: Any, classes: int, ignore_index: int | None = None) -> None:
+    """Every label is in 0..classes-1, or is ignore_index. On another device than the CPU nobody looks: that would be a copy, and a wait."""
+    if not devices.on_host(labels) or not labels.size or (labels.min() >= 0 and labels.max() < classes):
         return
     wrong = (labels < 0) | (labels >= classes)
     if ignore_index is not None:

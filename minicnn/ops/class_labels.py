@@ -1,10 +1,11 @@
 """What cross_entropy and nll_loss share: inputs of any shape as rows of classes, labels checked, ignored samples and class weights."""
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from minicnn.kernels import devices
 from minicnn.ops.checks import a_tensor, label_range
 from minicnn.ops.loss_reduction import reduce_loss
 from minicnn.tensor import Tensor
@@ -42,26 +43,42 @@ def _rows(x: Tensor) -> Tensor:
     return x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
 
 
-def sample_weights(op: str, target: Tensor, classes: int, weight: Tensor | None, ignore_index: int) -> tuple[Any, Any, Any]:
-    """Labels (M), 0 for ignored ones, so that they can be an index; the class weight of each sample, 0 if ignored, or None if all classes
-    count 1; and which samples are kept, in target's shape, or None if all are.
+class Samples(NamedTuple):
+    """labels (M): 0 for those that do not count, so that they can be an index. weights (M): of each one's class, 0 if it does not count,
+    or None if all classes count 1. kept: which samples count, in target's shape, or None if all do. rest: the loss of the others, 0, or NaN
+    for a label out of range.
     """
-    label_range(op, target.array, classes, ignore_index)
-    kept = target.array != ignore_index
-    if kept.all():
-        labels = target.array.reshape(-1).copy()
-        return labels, None if weight is None else weight.array[labels], None
-    labels = np.where(kept, target.array, 0).reshape(-1)
-    return labels, None if weight is None else np.where(kept.reshape(-1), weight.array[labels], 0), kept
+    labels: Any
+    weights: Any
+    kept: Any
+    rest: Any
 
 
-def reduce_labelled(op: str, losses: Tensor, target: Tensor, weights: Any, kept: Any, reduction: str) -> Tensor:
-    """Losses (M), weighted already, to the shape of target or to one number. 'mean' divides by the sum of `weights`, or how many are kept:
-    NaN if nothing counts, as in torch. Ignored losses become 0 even where they are NaN.
+def samples(op: str, target: Tensor, classes: int, weight: Tensor | None, ignore_index: int) -> Samples:
+    """Which samples count, and how much. Raises ValueError for a label that is out of range.
+
+    On another device than the CPU nobody looks at the labels: one out of range gives a loss of NaN instead.
+    """
+    labels = target.array
+    label_range(op, labels, classes, ignore_index)
+    counted = labels != ignore_index
+    if devices.on_host(labels) and counted.all():
+        flat = labels.reshape(-1).copy()
+        return Samples(flat, None if weight is None else weight.array[flat], None, None)
+    kept, rest = (counted, 0.0) if devices.on_host(labels) else (counted & (labels >= 0) & (labels < classes),
+                                                                 np.where(counted, np.nan, 0.0))
+    flat = np.where(kept, labels, 0).reshape(-1)
+    return Samples(flat, None if weight is None else np.where(kept.reshape(-1), weight.array[flat], 0), kept, rest)
+
+
+def reduce_labelled(op: str, losses: Tensor, target: Tensor, of: Samples, reduction: str) -> Tensor:
+    """Losses (M), weighted already, to the shape of target or to one number. 'mean' divides by the sum of the weights, or how many are
+    kept: NaN if nothing counts, as in torch. Ignored losses become 0 even where they are NaN.
     """
     losses = losses if target.ndim == 1 else losses.reshape(target.shape)
-    if kept is not None:
-        losses = losses.where(Tensor(kept), 0.0)
-    if reduction == "mean" and (weights is not None or kept is not None):
-        return losses.sum() / (float((kept if weights is None else weights).sum()) or np.nan)
+    if of.kept is not None:
+        losses = losses.where(Tensor(of.kept), Tensor(of.rest, dtype=losses.dtype))
+    if reduction == "mean" and (of.weights is not None or of.kept is not None):
+        total = (of.kept if of.weights is None else of.weights).sum()
+        return losses.sum() / Tensor(total.astype(losses.dtype))           # 0 / 0 is NaN
     return reduce_loss(op, losses, reduction)

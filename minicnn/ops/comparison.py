@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.autograd import unrecorded
 from minicnn.ops.axes import many_axes
 from minicnn.ops.operands import Operand, operands
 from minicnn.tensor import Tensor
@@ -12,7 +13,7 @@ from minicnn.tensor import Tensor
 
 def compare(ufunc: np.ufunc, a: Operand, b: Operand) -> Tensor:
     """ufunc(a, b) as a constant Tensor, with broadcasting, after both took their common dtype: 0.1 equals a float32 0.1."""
-    return Tensor(ufunc(*operands(ufunc.__name__, *(t.array if isinstance(t, Tensor) else t for t in (a, b)))))
+    return unrecorded(ufunc.__name__, lambda a, b: ufunc(*operands(ufunc.__name__, a, b)), a, b)
 
 
 def eq(a: Operand, b: Operand) -> Tensor:
@@ -72,9 +73,9 @@ def all(x: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
 
 def equal(a: Tensor, b: Tensor) -> bool:
     """Whether shape and every value are the same; NaN equals nothing."""
-    return np.array_equal(a.array, b.array)
+    return bool(unrecorded("equal", np.array_equal, a, b))
 
 
 def allclose(a: Tensor, b: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
     """Whether |a - b| <= atol + rtol * |b| everywhere."""
-    return np.allclose(a.array, b.array, rtol, atol, equal_nan)
+    return bool(unrecorded("allclose", lambda a, b: np.allclose(a, b, rtol, atol, equal_nan), a, b))

@@ -1,6 +1,6 @@
 """New tensors: from data, constant, evenly spaced. They are float32 unless the data or `dtype` say otherwise.
 
-device: the CPU, or None, which is the same.
+device: where they are made: "cpu", "cuda", "cuda-sim". None means the device of the data, or the CPU where there is none.
 """
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.device import check_device
+from minicnn.device import kind_of
+from minicnn.kernels import devices
+from minicnn.kernels.devices import move, sample
 from minicnn.tensor import DEFAULT_DTYPE, Tensor
 
 Size = int | Sequence[int]
@@ -24,20 +26,25 @@ def unpack_size(op: str, size: tuple[Any, ...]) -> tuple[int, ...]:
 
 
 def new_tensor(array: Any, requires_grad: bool, device: Any) -> Tensor:
-    """The array as a Tensor. Raises ValueError for any device but the CPU."""
-    check_device(device)
-    return Tensor(array, requires_grad)
+    """The array as a Tensor, on `device`, or where it is. Raises ValueError for a device that is not there."""
+    where = kind_of(device)
+    return Tensor(array if where is None else move(array, where), requires_grad)
 
 
 def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
     """A Tensor with a copy of data: a number, nested lists, an array. Python floats become float32, integers int64."""
-    return new_tensor(Tensor(data, dtype=dtype).array.copy(), requires_grad, device)
+    array = Tensor(data, dtype=dtype).array
+    found = new_tensor(array, requires_grad, device)
+    if found.array is array:                                   # not copied to another device
+        found.array = array.copy()
+    return found
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """A Tensor of data, without a copy where that is possible; a Tensor is returned as it is."""
-    check_device(device)
-    return data if isinstance(data, Tensor) and dtype in (None, data.dtype) else Tensor(data, dtype=dtype)
+    where = kind_of(device)
+    found = data if isinstance(data, Tensor) and dtype in (None, data.dtype) else Tensor(data, dtype=dtype)
+    return found if where is None else found.to(where)
 
 
 def from_numpy(array: np.ndarray) -> Tensor:
@@ -48,30 +55,37 @@ def from_numpy(array: np.ndarray) -> Tensor:
 
 
 def from_dlpack(array: Any) -> Tensor:
-    """A Tensor that shares its memory with any array that has __dlpack__ (torch, NumPy, JAX, ...), on the CPU."""
-    return Tensor(np.from_dlpack(array))
+    """A Tensor that shares its memory with any array that has __dlpack__ (torch, NumPy, JAX, ...), on the CPU, or on a GPU through CuPy."""
+    return Tensor(devices.from_dlpack(array))
 
 
 def full(size: Size, fill_value: float, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
     """One value everywhere; without dtype it is the value's: float32, int64 or bool."""
-    sizes = unpack_size("full", (size,))
-    value = Tensor(fill_value, dtype=dtype).array
-    return new_tensor(np.full(sizes, value, value.dtype), requires_grad, device)
+    value = Tensor(fill_value, dtype=dtype)
+    return _filled(unpack_size("full", (size,)), value.item(), value.dtype, requires_grad, device)
 
 
 def zeros(*size: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
     """Zeros."""
-    return new_tensor(np.zeros(unpack_size("zeros", size), dtype or DEFAULT_DTYPE), requires_grad, device)
+    like = sample(kind_of(device))
+    return Tensor(np.zeros(unpack_size("zeros", size), dtype or DEFAULT_DTYPE, like=like), requires_grad)
 
 
 def ones(*size: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
     """Ones."""
-    return new_tensor(np.ones(unpack_size("ones", size), dtype or DEFAULT_DTYPE), requires_grad, device)
+    return _filled(unpack_size("ones", size), 1, dtype or DEFAULT_DTYPE, requires_grad, device)
 
 
 def empty(*size: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
     """Memory with whatever it held before: to be filled."""
-    return new_tensor(np.empty(unpack_size("empty", size), dtype or DEFAULT_DTYPE), requires_grad, device)
+    like = sample(kind_of(device))
+    return Tensor(np.empty(unpack_size("empty", size), dtype or DEFAULT_DTYPE, like=like), requires_grad)
+
+
+def _filled(size: tuple[int, ...], value: Any, dtype: Any, requires_grad: bool, device: Any) -> Tensor:
+    array = np.empty(size, dtype, like=sample(kind_of(device)))
+    array.fill(value)
+    return Tensor(array, requires_grad)
 
 
 def zeros_like(x: Tensor, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
@@ -91,7 +105,8 @@ def empty_like(x: Tensor, dtype: Any = None, requires_grad: bool = False, device
 
 def full_like(x: Tensor, fill_value: float, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
     """One value in the shape, dtype and memory order of x."""
-    return new_tensor(np.full_like(x.array, fill_value, dtype), requires_grad, device)
+    value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
+    return new_tensor(np.full_like(x.array, value, dtype), requires_grad, device)
 
 
 def arange(start: float, end: float | None = None, step: float = 1, *, dtype: Any = None, requires_grad: bool = False,
@@ -104,8 +119,8 @@ def arange(start: float, end: float | None = None, step: float = 1, *, dtype: An
     if step == 0 or (end - start) / step < 0:
         raise ValueError(f"arange: a step of {step} does not lead from {start} to {end}")
     integral = all(isinstance(n, int | np.integer) for n in (start, end, step))
-    return new_tensor(np.arange(start, end, step, dtype=np.int64 if integral else np.float64)
-                      .astype(dtype or (np.int64 if integral else DEFAULT_DTYPE), copy=False), requires_grad, device)
+    values = np.arange(start, end, step, dtype=np.int64 if integral else np.float64, like=sample(kind_of(device)))
+    return Tensor(values.astype(dtype or (np.int64 if integral else DEFAULT_DTYPE), copy=False), requires_grad)
 
 
 def linspace(start: float, end: float, steps: int, *, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:

@@ -8,7 +8,7 @@ import numpy as np
 from minicnn import kernels
 from minicnn.autograd import record
 from minicnn.ops.checks import floating
-from minicnn.ops.class_labels import flat_classes, reduce_labelled, sample_weights
+from minicnn.ops.class_labels import flat_classes, reduce_labelled, samples
 from minicnn.ops.loss_reduction import reduce_loss
 from minicnn.ops.softmax import log_softmax
 from minicnn.tensor import Tensor
@@ -39,7 +39,8 @@ def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, *
 
     Shapes: x (N, K), (N, K, d1, ...) or (K); indices (N), (N, d1, ...) or () -> a scalar, or with 'none' the shape of the indices.
 
-    Raises TypeError for integer x or labels of the wrong dtype, ValueError for a label out of range or shapes that do not fit.
+    Raises TypeError for integer x or labels of the wrong dtype, ValueError for a label out of range or shapes that do not fit. On another
+    device than the CPU a label out of range gives a loss of NaN: to find it, its values would have to be copied.
     """
     floating("cross_entropy", x=input, weight=weight)
     x, labels, shape = flat_classes("cross_entropy", input, target, weight, probabilities=True)
@@ -48,14 +49,14 @@ def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, *
     if labels.ndim == 2:                                                   # probabilities (M, K)
         return reduce_loss("cross_entropy", _against(labels, x, weight, label_smoothing).reshape(shape), reduction)
     K = x.shape[1]
-    index, weights, kept = sample_weights("cross_entropy", target, K, weight, ignore_index)
+    of = samples("cross_entropy", target, K, weight, ignore_index)
     if label_smoothing:
-        one_hot = index[:, None] == np.arange(K, like=index)
+        one_hot = of.labels[:, None] == np.arange(K, like=of.labels)
         losses = _against(Tensor(one_hot, dtype=x.dtype), x, weight, label_smoothing)
     else:
-        losses = record(cross_entropy_forward, cross_entropy_backward, x, index)
-        losses = losses if weight is None else losses * Tensor(weights)
-    return reduce_labelled("cross_entropy", losses, target, weights, kept, reduction)
+        losses = record(cross_entropy_forward, cross_entropy_backward, x, of.labels)
+        losses = losses if weight is None else losses * Tensor(of.weights)
+    return reduce_labelled("cross_entropy", losses, target, of, reduction)
 
 
 def _against(t: Tensor, x: Tensor, weight: Tensor | None, label_smoothing: float) -> Tensor:

@@ -3,11 +3,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from minicnn import random
 from minicnn.autograd import record
 from minicnn.ops.checks import floating
+from minicnn.ops.random import spared
 from minicnn.tensor import Tensor
 
 
@@ -24,7 +22,8 @@ def dropout_backward(dy: Any, cache: Any) -> tuple[Any]:
 def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     """Set each value to 0 with probability p, and multiply the others by 1/(1 - p), so that the mean stays (Srivastava and others, 2014).
 
-    Without training, and with p = 0, y is x itself. Draws from `minicnn.random.generator()`. Raises ValueError for p outside 0..1.
+    Without training, and with p = 0, y is x itself. The mask is drawn from `minicnn.random.generator()`; on another device than the CPU it
+    is made there, from one number of the generator's: see `minicnn.ops.random.spared`. Raises ValueError for p outside 0..1.
     """
     return _drop("dropout", input, p, training, input.shape)
 
@@ -45,6 +44,5 @@ def _drop(op: str, x: Tensor, p: float, training: bool, mask_shape: tuple[int, .
         raise ValueError(f"{op}: p is {p}: a probability must be between 0 and 1")
     if not training or p == 0:
         return x
-    keep = random.generator().random(mask_shape, dtype=np.float32) >= p
-    mask = np.asarray(keep, dtype=x.dtype, like=x.array)
+    mask = spared(p, mask_shape, x.array).astype(x.dtype)
     return record(dropout_forward, dropout_backward, x, mask=mask / (1 - p) if p < 1 else mask)

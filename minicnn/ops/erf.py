@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.kernels import devices
+
 STEP = 1 / 32        # between the points of the table
 REACH = 6            # |x| from which erf is 1 to the last bit of float64
 TERMS = 8            # (STEP/2)^8 times the derivatives over 8! is below the rounding of float64
@@ -20,10 +22,15 @@ def erf(x: Any) -> Any:
     x, y = np.clip(x, -REACH, REACH), np.zeros_like(x)
     point = np.nan_to_num(np.rint(x / STEP)).astype(np.int64)
     distance = x - (point * STEP).astype(x.dtype)
-    coefficients = np.asarray(_taylor(), dtype=x.dtype, like=y)            # (TERMS, points)
-    for c in coefficients[::-1]:                                           # Horner's rule
+    for c in _table(x.dtype, devices.device_of(x))[::-1]:                                           # Horner's rule
         y = y * distance + c[point + round(REACH / STEP)]
     return y
+
+
+@functools.cache
+def _table(dtype: np.dtype, device: str) -> Any:
+    """(TERMS, points): the coefficients, copied once to each device."""
+    return devices.move(_taylor().astype(dtype), device)
 
 
 @functools.cache

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.autograd import record
+from minicnn.kernels import devices
 from minicnn.ops.operands import unbroadcast
 from minicnn.tensor import Tensor
 
@@ -66,7 +67,7 @@ def gather_backward(dy: Any, cache: Any) -> tuple[Any]:
 
 def getitem(x: Tensor, index: Any) -> Tensor:
     """x[index]: integers, slices (negative steps too), None, Ellipsis, and integer or boolean arrays, lists or Tensors."""
-    basic, fancy = plain_index(index)
+    basic, fancy = _index_of(x.array, index)
     y = record(getitem_forward, getitem_backward, x, index=basic)
     return y if fancy is None else record(gather_forward, gather_backward, y, index=fancy)
 
@@ -81,7 +82,7 @@ def setitem_forward(x: Any, value: Any, index: Any) -> tuple[Any, Any]:
 def setitem_backward(dy: Any, cache: Any) -> tuple[Any, Any]:
     """dx = dy but 0 at the index, dvalue = dy at the index"""
     index, value_shape = cache
-    basic, fancy = plain_index(index)
+    basic, fancy = _index_of(dy, index)
     dx, dvalue = dy.copy(), dy[basic] if fancy is None else dy[basic][fancy]
     assign(dx, index, 0)
     return dx, unbroadcast(dvalue, value_shape)
@@ -94,8 +95,17 @@ def setitem(x: Tensor, index: Any, value: Any) -> Tensor:
 
 def assign(array: Any, index: Any, value: Any) -> None:
     """array[index] = value, in place."""
-    basic, fancy = plain_index(index)
+    basic, fancy = _index_of(array, index)
+    value = devices.beside(value, array)
     if fancy is None:
         array[basic] = value
     else:
         array[basic][fancy] = value
+
+
+def _index_of(array: Any, index: Any) -> tuple[tuple[Any, ...], tuple[Any, ...] | None]:
+    """`plain_index`, with index arrays where `array` is: lists of positions are the host's."""
+    basic, fancy = plain_index(index)
+    if fancy is None or devices.on_host(array):
+        return basic, fancy
+    return basic, tuple(devices.beside(i, array) if hasattr(i, "dtype") else i for i in fancy)

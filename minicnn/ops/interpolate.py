@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.autograd import record
+from minicnn.kernels import devices
 from minicnn.kernels.window import pair
 from minicnn.ops.along_axis import take, take_adjoint
 from minicnn.ops.checks import floating
@@ -56,7 +57,7 @@ def interpolate_backward(dy: Any, cache: Any) -> tuple[Any]:
 def _weighted(x: Any, weights: np.ndarray | None, axis: int) -> Any:
     if weights is None:
         return x
-    weights = np.asarray(weights, dtype=x.dtype, like=x)
+    weights = devices.beside(weights.astype(x.dtype), x)
     return x * (weights[:, None] if axis == 2 else weights)
 
 

@@ -23,7 +23,7 @@ def cat_forward(*arrays: Any, dim: int = 0) -> tuple[Any, Any]:
 def cat_backward(dy: Any, cache: Any) -> Sequence[Any]:
     """Each array's gradient is its own part of dy"""
     dim, sizes = cache
-    return np.split(dy, np.cumsum(sizes)[:-1], axis=dim)
+    return np.split(dy, np.cumsum(sizes)[:-1].tolist(), axis=dim)
 
 
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:

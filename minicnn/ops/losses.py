@@ -8,7 +8,7 @@ import numpy as np
 from minicnn.autograd import record
 from minicnn.ops.activation import logsigmoid
 from minicnn.ops.checks import a_tensor, floating
-from minicnn.ops.class_labels import flat_classes, reduce_labelled, sample_weights
+from minicnn.ops.class_labels import flat_classes, reduce_labelled, samples
 from minicnn.ops.loss_reduction import reduce_loss
 from minicnn.tensor import Tensor
 
@@ -33,10 +33,10 @@ def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None, *, ign
     """
     floating("nll_loss", x=input, weight=weight)
     x, _, _ = flat_classes("nll_loss", input, target, weight)
-    index, weights, kept = sample_weights("nll_loss", target, x.shape[1], weight, ignore_index)
-    losses = record(nll_loss_forward, nll_loss_backward, x, index)
-    losses = losses if weight is None else losses * Tensor(weights)
-    return reduce_labelled("nll_loss", losses, target, weights, kept, reduction)
+    of = samples("nll_loss", target, x.shape[1], weight, ignore_index)
+    losses = record(nll_loss_forward, nll_loss_backward, x, of.labels)
+    losses = losses if weight is None else losses * Tensor(of.weights)
+    return reduce_labelled("nll_loss", losses, target, of, reduction)
 
 
 def mse_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:

@@ -98,10 +98,15 @@ def std(x: Tensor, dim: Axis = None, keepdim: bool = False, correction: float = 
     return record(std_forward, std_backward, x, dims=many_axes("std", dim, x.shape), keepdim=keepdim, correction=correction)
 
 
+def largest(x: Any, axis: int | tuple[int, ...]) -> Any:
+    """The largest of x along the axis, which stays with size 1; of nothing it is -inf."""
+    return x.max(axis=axis, keepdims=True) if x.size else x.sum(axis=axis, keepdims=True) - np.inf
+
+
 def logsumexp_forward(x: Any, dims: tuple[int, ...], keepdim: bool = False) -> Pair:
     """y = log(sum of exp(x)) = m + log(sum of exp(x - m)) with m the largest x, so that exp cannot overflow"""
-    largest = x.max(axis=dims, keepdims=True, initial=-np.inf)
-    m = np.where(np.isinf(largest), 0, largest)                # inf - inf would be NaN
+    m = largest(x, dims)
+    m = np.where(np.isinf(m), 0, m)                            # inf - inf would be NaN
     e = np.exp(x - m)
     total = e.sum(axis=dims, keepdims=True)
     y = m + np.log(total)

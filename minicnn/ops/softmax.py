@@ -7,12 +7,13 @@ import numpy as np
 
 from minicnn.autograd import record
 from minicnn.ops.checks import floating
+from minicnn.ops.reduce import largest
 from minicnn.tensor import Tensor
 
 
 def softmax_forward(x: Any, axis: int) -> tuple[Any, Any]:
     """y = exp(x - m) / (sum of exp(x - m) along axis), m the maximum: the same value as without m, but exp cannot overflow."""
-    exp = np.exp(x - x.max(axis=axis, keepdims=True, initial=-np.inf))
+    exp = np.exp(x - largest(x, axis))
     y = exp / exp.sum(axis=axis, keepdims=True)
     return y, (y, axis)
 
@@ -25,7 +26,7 @@ def softmax_backward(dy: Any, cache: Any) -> tuple[Any]:
 
 def log_softmax_forward(x: Any, axis: int) -> tuple[Any, Any]:
     """y = x - m - log(sum of exp(x - m) along axis), m the maximum: exact where softmax would round to 0."""
-    shifted = x - x.max(axis=axis, keepdims=True, initial=-np.inf)
+    shifted = x - largest(x, axis)
     y = shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
     return y, (y, axis)
 

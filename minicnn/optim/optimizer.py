@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.autograd import enable_grad
+from minicnn.kernels import devices
 from minicnn.recording import changed
 from minicnn.tensor import Tensor
 
@@ -68,7 +69,11 @@ class Optimizer:
         for group in self.param_groups:
             for p in group["params"]:
                 if p.grad is not None:
-                    self.update(p.array, -p.grad.array if group.get("maximize") else p.grad.array, self.state[p], group)
+                    try:
+                        self.update(p.array, -p.grad.array if group.get("maximize") else p.grad.array, self.state[p], group)
+                    except TypeError as error:
+                        devices.together(f"{type(self).__name__}.step", [p.array, p.grad.array, *self.state[p].values()], error)
+                        raise
         changed()
         return loss
 
@@ -85,7 +90,7 @@ class Optimizer:
         """{"state": {number: {...}}, "param_groups": [{..., "params": [numbers]}]}, as torch: parameters are counted through all groups."""
         numbers = {id(p): i for i, p in enumerate(self._parameters())}
         return {
-            "state": {numbers[id(p)]: {key: Tensor(v) if isinstance(v, np.ndarray) else v for key, v in state.items()}
+            "state": {numbers[id(p)]: {key: Tensor(v) if hasattr(v, "dtype") else v for key, v in state.items()}
                       for p, state in self.state.items() if state},
             "param_groups": [{**group, "params": [numbers[id(p)] for p in group["params"]]} for group in self.param_groups],
         }
@@ -126,12 +131,12 @@ def at_least(optimizer: Optimizer, group: Group, least: float, *options: str) ->
 
 
 def _restored(name: str, number: int, key: str, value: Any, p: Tensor) -> Any:
-    """A value of a saved state: an array of the parameter's shape and dtype, or a number."""
+    """A value of a saved state: an array of the parameter's shape and dtype, where the parameter is, or a number."""
     if value is None or isinstance(value, int | float):
         return value
-    array = np.asarray(value.detach() if hasattr(value, "detach") else value)
+    array = value.array if isinstance(value, Tensor) else np.asarray(value.detach() if hasattr(value, "detach") else value)
     if array.ndim == 0 and key == "step":
         return int(array)
     if array.shape != p.shape:
         raise ValueError(f"{name}.load_state_dict: {key} of parameter {number} has shape {array.shape}, the parameter {p.shape}")
-    return array.astype(p.dtype)
+    return devices.move(array, devices.device_of(p.array)).astype(p.dtype)

@@ -15,6 +15,7 @@ import numpy as np
 
 from minicnn import models
 from minicnn.files import write_whole
+from minicnn.kernels import devices
 from minicnn.nn import Module
 
 KEY, VERSION = "minicnn", 1
@@ -47,18 +48,21 @@ class Description:
 
 
 def save(path: str | Path, model: Module, description: Description) -> None:
-    """Write the state_dict of `model`, and its description. Raises OSError; then no file is left, or the old one."""
+    """Write the state_dict of `model`, from whichever device it is on, and its description.
+
+    Raises OSError; then no file is left, or the old one.
+    """
     from safetensors.numpy import save as serialize
 
     # Copies in row-major order: safetensors reads memory from front to back, whatever the strides say.
-    arrays = {name: np.array(tensor.array, order="C") for name, tensor in model.state_dict().items()}
+    arrays = {name: np.array(devices.host(tensor.array), order="C") for name, tensor in model.state_dict().items()}
     text = json.dumps(asdict(description), sort_keys=True)
     header = json.dumps({"version": VERSION, "sha256": _digest(arrays, text), "description": text})
     write_whole(path, serialize(arrays, {KEY: header}))        # one key: safetensors writes several in random order
 
 
 def load(path: str | Path) -> tuple[Module, Description]:
-    """The network that `save` wrote, in eval mode, and its description.
+    """The network that `save` wrote, in eval mode and on the CPU, and its description.
 
     Raises ValueError, naming the file and what to do, when it is not a checkpoint, damaged, or of another network; OSError when it cannot
     be read at all.

@@ -18,7 +18,7 @@ from minicnn.nn import CrossEntropyLoss, Module
 from minicnn.training import images, plots
 from minicnn.training.checkpoint import Description
 from minicnn.training.images import Statistics
-from minicnn.training.loop import Evaluation, Observer, fit
+from minicnn.training.loop import Evaluation, Observer, device_of, fit
 from minicnn.training.recipe import Recipe
 from minicnn.training.run_folder import Run
 
@@ -36,14 +36,20 @@ class Experiment:
     description: Description
 
     @classmethod
-    def prepare(cls, recipe: Recipe, data: str | Path | None = None, progress: Any = None) -> Experiment:
-        """Read the images (downloading them where needed; `progress` is told) and build the network with random weights."""
+    def prepare(cls, recipe: Recipe, data: str | Path | None = None, progress: Any = None, device: str = "cpu") -> Experiment:
+        """Read the images (downloading them where needed; `progress` is told) and build the network with random weights, on `device`."""
         train, test = images.load(recipe.dataset, data, recipe.image_size, progress)
         statistics = Statistics.of(train)
         _, C, H, W = train.images.shape
         description = Description(recipe.model, C, (H, W), train.classes, statistics.mean, statistics.std, statistics.background)
         random.manual_seed(recipe.seed)
-        return cls(recipe, train, test, statistics, description.build(), description)
+        return cls(recipe, train, test, statistics, description.build().to(device), description)
+
+    @property
+    def backend(self) -> str:
+        """What computes: the device of the network, or the backend in use on the CPU."""
+        where = device_of(self.model).type
+        return kernels.backend() if where == "cpu" else where
 
     def run(self, out: str | Path, display: Display) -> Result:
         """Train, test and save into a new folder of `out`.
@@ -67,7 +73,7 @@ class Experiment:
         return Result(run.folder, run.history[-1].test, *self._pictures(run, normalize))
 
     def _config(self) -> dict[str, Any]:
-        return {**dataclasses.asdict(self.recipe), "backend": kernels.backend(), "parameters": parameter_count(self.model),
+        return {**dataclasses.asdict(self.recipe), "backend": self.backend, "parameters": parameter_count(self.model),
                 "classes": self.train.classes, "train_images": len(self.train), "test_images": len(self.test),
                 "image_shape": self.train.images.shape[1:], "versions": versions()}
 

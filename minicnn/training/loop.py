@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 
 from minicnn.autograd import no_grad
+from minicnn.device import device
+from minicnn.kernels import devices
 from minicnn.nn import Module
 from minicnn.nn.functional import cross_entropy
 from minicnn.optim import Optimizer
+from minicnn.tensor import Tensor
 from minicnn.training.metrics import confusion_matrix, predictions
 
 Loss = Callable[[Any, Any], Any]
@@ -65,7 +68,8 @@ def fit(model: Module, train: Iterable[Any], test: Iterable[Any], optimizer: Opt
         loss_function: Loss = cross_entropy, observers: Iterable[Observer] = ()) -> list[Epoch]:
     """Train `model` for `epochs` passes over `train`, testing it on `test` after each.
 
-    train, test: loaders of (images (N, C, H, W), labels (N,)) batches; test decides nothing, it is only measured.
+    train, test: loaders of (images (N, C, H, W), labels (N,)) batches; test decides nothing, it is only measured. Each batch is copied to
+    the device of the model's parameters; what comes back of a step is its loss and how many it predicted right, in one copy.
     scheduler: stepped after every *batch*. observers: told of every batch and epoch.
 
     Raises FloatingPointError when the loss is NaN or infinite, before that batch has changed a weight.
@@ -87,27 +91,41 @@ def _train_epoch(number: int, model: Module, train: Iterable[Any], optimizer: Op
                  observers: Iterable[Observer]) -> tuple[int, float, float]:
     """One pass. Returns the number of images, their mean loss and the share predicted right."""
     model.train()
+    where = device_of(model)
     seen, total, correct = 0, 0.0, 0
     for batch, (images, labels) in enumerate(train, 1):
+        images, labels = images.to(where), labels.to(where)
         optimizer.zero_grad()
         logits = model(images)
         loss = loss_function(logits, labels)
-        value = loss.item()
+        loss.backward()
+        value, right = _fetched(loss, logits, labels)
         if not math.isfinite(value):
             raise FloatingPointError(f"training diverged: the loss is {value} in epoch {number}, batch {batch}, at learning rate "
                                      f"{optimizer.param_groups[0]['lr']:.3g}; try a smaller learning rate")
-        loss.backward()
         optimizer.step()
         if scheduler is not None:
             scheduler.step()
         seen += len(images)
         total += value * len(images)
-        correct += int((predictions(logits.array) == labels.array).sum())
+        correct += right
         for observer in observers:
             observer.batch(number, seen, total / seen, correct / seen)
     if not seen:
         raise ValueError("fit: the training loader gave no batch")
     return seen, total / seen, correct / seen
+
+
+def device_of(model: Module) -> device:
+    """Where the parameters are; a network without any is on the CPU."""
+    return next((p.device for p in model.parameters()), device("cpu"))
+
+
+def _fetched(loss: Tensor, logits: Tensor, labels: Tensor) -> tuple[float, int]:
+    """The loss, and how many predictions are right, copied from their device at once: what is asked of it last is what it is waited for."""
+    right = (predictions(logits.array) == labels.array).sum()
+    both = devices.host(np.stack([loss.array.reshape(()).astype(np.float64), right.astype(np.float64)]))
+    return float(both[0]), int(both[1])
 
 
 @no_grad()
@@ -116,14 +134,15 @@ def evaluate(model: Module, loader: Iterable[Any], loss_function: Loss = cross_e
     """Mean loss and confusion matrix of `model`, in eval mode, over the batches of `loader`; the mode is put back afterwards."""
     was_training = model.training
     model.eval()
+    where = device_of(model)
     total, counts = 0.0, np.zeros((0, 0), np.int64)
     for images, labels in loader:
-        logits = model(images)
-        total += loss_function(logits, labels).item() * len(images)
-        found, K = predictions(logits.array), logits.shape[1]
+        logits = model(images.to(where))
+        total += loss_function(logits, labels.to(where)).item() * len(images)
+        found, K = devices.host(predictions(logits.array)), logits.shape[1]
         if (found < 0).any():
             raise FloatingPointError("the network's output is NaN: its weights have diverged; train with a smaller learning rate")
-        part = confusion_matrix(found, labels.array, K)
+        part = confusion_matrix(found, devices.host(labels.array), K)
         counts = counts + part if counts.size else part
     model.train(was_training)
     if not counts.size:

@@ -6,19 +6,26 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.tensor import Tensor
+
 
 def accuracy(logits: Any, labels: Any) -> float:
     """The share of rows of logits (N, K) whose largest value is at the label (N,). The first of equal values counts; NaN is wrong."""
-    predicted, labels = predictions(logits), np.asarray(labels)
+    predicted, labels = predictions(logits), _array(labels)
     if len(labels) == 0:
         raise ValueError("accuracy: there are no labels, so no share of them is right")
     return float((predicted == labels).mean())
 
 
-def predictions(logits: Any) -> np.ndarray:
-    """The class of each row of logits (N, K), as (N,); -1 for a row with a NaN, which is no prediction at all."""
-    logits = np.asarray(logits)
+def predictions(logits: Any) -> Any:
+    """The class of each row of logits (N, K), as (N,), where they are; -1 for a row with a NaN, which is no prediction at all."""
+    logits = _array(logits)
     return np.where(np.isnan(logits).any(axis=1), -1, logits.argmax(axis=1))
+
+
+def _array(values: Any) -> Any:
+    """The array of a Tensor, an array as it is, a list as a NumPy array."""
+    return values.array if isinstance(values, Tensor) else values if hasattr(values, "dtype") else np.asarray(values)
 
 
 def confusion_matrix(predicted: Any, labels: Any, classes: int) -> np.ndarray:

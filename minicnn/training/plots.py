@@ -16,7 +16,7 @@ from minicnn.data.augment import Transform
 from minicnn.files import write_whole
 from minicnn.nn import Module
 from minicnn.tensor import Tensor
-from minicnn.training.loop import Epoch
+from minicnn.training.loop import Epoch, device_of
 from minicnn.training.metrics import short
 
 
@@ -41,7 +41,8 @@ def prediction_grid(path: Path, model: Module, test: ArrayDataset, normalize: Tr
     picked = spread(test.labels, rows * columns)
     pixels = test.images[picked].astype(np.float32) / np.float32(test.max_value)
     model.eval()
-    found = model(Tensor(normalize(pixels, np.random.default_rng(0)))).array.argmax(axis=1)
+    logits = model(Tensor(normalize(pixels, np.random.default_rng(0))).to(device_of(model)))
+    found = logits.cpu().array.argmax(axis=1)
     columns = min(columns, len(picked))
     rows = -(-len(picked) // columns)                          # rounded up
     figure = _figure(1.3 * columns, 1.5 * rows)

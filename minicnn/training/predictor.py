@@ -14,6 +14,7 @@ from minicnn.nn.functional import softmax
 from minicnn.tensor import Tensor
 from minicnn.training import checkpoint
 from minicnn.training.checkpoint import Description
+from minicnn.training.loop import device_of
 from minicnn.training.run_folder import WEIGHTS
 
 BATCH = 256
@@ -38,14 +39,15 @@ class Predictor:
         self.model, self.description = model, description
 
     @classmethod
-    def load(cls, run: str | Path) -> Predictor:
-        """From a run's folder, or from its weights. Raises ValueError when it is neither, or damaged."""
+    def load(cls, run: str | Path, device: str = "cpu") -> Predictor:
+        """From a run's folder, or from its weights, to compute on `device`. Raises ValueError when it is neither, or damaged."""
         run = Path(run)
         path = run / WEIGHTS if run.is_dir() else run
         if not path.exists():
             why = f"it has no {WEIGHTS}" if run.is_dir() else "there is no such folder or file"
             raise ValueError(f"{run} is not a run of minicnn train: {why}")
-        return cls(*checkpoint.load(path))
+        model, description = checkpoint.load(path)
+        return cls(model.to(device), description)
 
     def predict(self, paths: Sequence[str | Path], invert: bool = False) -> list[Prediction]:
         """Read, resize and classify images, in grey or colour as the network was trained; invert: as negatives."""
@@ -61,9 +63,9 @@ class Predictor:
         images = np.stack([read_image(path, mode, about.image_size) for path in paths]).astype(np.float32) / np.float32(255)
         if invert:
             images = 1 - images
-        logits = self.model(Tensor(Normalize(about.mean, about.std)(images)))
+        logits = self.model(Tensor(Normalize(about.mean, about.std)(images)).to(device_of(self.model)))
         return [Prediction(path, row, self._inverted(image))
-                for path, row, image in zip(paths, softmax(logits, 1).array, images, strict=True)]
+                for path, row, image in zip(paths, softmax(logits, 1).cpu().array, images, strict=True)]
 
     def _inverted(self, image: np.ndarray) -> bool:
         """Whether a grey image's rim is bright where that of the training images was dark, or the other way round."""

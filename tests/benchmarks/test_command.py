@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from minicnn.benchmarks import collect, run
-from minicnn.benchmarks.contestants import BACKENDS, PEERS, Contestant
+from minicnn.benchmarks.contestants import BACKENDS, PEERS, Contestant, with_minicnn
 from minicnn.benchmarks.results import Entrant, Results
 from minicnn.cli import app
 
@@ -42,7 +42,7 @@ def test_what_is_printed(conv: tuple[str, Path]) -> None:
         rows = [line for line in text.splitlines() if line.startswith(f"minicnn {backend}") and algorithm in line]
         assert len(rows) == 6
         assert all(" exact " in row and row.split()[-1] in ("FASTER", "SLOWER", "SAME", "UNCLEAR") for row in rows)
-    assert "minicnn cuda is missing: this version of minicnn has no CUDA kernels." in text
+    assert f"minicnn cuda is missing: {with_minicnn.missing('cuda')}." in text
     assert "minicnn numpy takes " in text
     assert "times as long on subnormal inputs" in text
     assert "1 thread, 2 rounds" in text
@@ -128,7 +128,7 @@ def test_who_takes_part() -> None:
                                                                                       "torch channels_last"]
     present, absent = collect.choose("minicnn", everyone)
     assert [c.name for c in present] + [e.name for e in absent] == [c.name for c in BACKENDS]
-    assert {e.name: e.missing for e in absent} == {"minicnn cuda": "this version of minicnn has no CUDA kernels"}
+    assert {e.name: e.missing for e in absent} == {"minicnn cuda": with_minicnn.missing("cuda")}
 
 
 def test_a_missing_peer_is_named_or_refused() -> None:

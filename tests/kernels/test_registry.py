@@ -8,11 +8,18 @@ import pytest
 import minicnn
 from minicnn import kernels
 
-USABLE = [name for name, missing in kernels.available().items() if not missing]
-LISTING = "available: numba, numpy; not cuda: this version of minicnn has no CUDA kernels"
+USABLE = [name for name in kernels.CPU_BACKENDS if not kernels.missing(name)]
+LISTING = "available: numba, numpy, cuda-sim; not cuda: there is no GPU"
 
 
-@pytest.mark.parametrize("name", USABLE)
+@pytest.fixture(autouse=True)
+def _only_simulated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No GPU, but all that the simulator needs, whatever this machine has."""
+    monkeypatch.setitem(kernels._BACKENDS, "cuda", ("cuda_backend", lambda: "there is no GPU"))
+    monkeypatch.setitem(kernels._BACKENDS, "cuda-sim", ("cuda_backend", lambda: None))
+
+
+@pytest.mark.parametrize("name", [*USABLE, "cuda-sim"])
 def test_a_backend_has_the_functions_of_the_contract_with_the_same_arguments(name: str) -> None:
     for function in kernels.CONTRACT:
         expected = inspect.signature(getattr(kernels.get("numpy"), function))
@@ -70,6 +77,20 @@ def test_an_unknown_or_missing_backend_is_refused_and_the_choice_stays() -> None
     assert kernels.backend() == before
 
 
+def test_a_device_is_no_cpu_backend(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would be silently without effect: tensors have to be moved to it."""
+    before = kernels.backend()
+    text = ("{}: 'cuda-sim' is a device, and this chooses what computes on the CPU (numba, numpy); computing there is asked for with "
+            "model.to('cuda-sim') and x.to('cuda-sim'), or with minicnn train --backend cuda-sim")
+    with pytest.raises(ValueError, match=f"^{re.escape(text.format('use_backend'))}$"):
+        minicnn.use_backend("cuda-sim")
+    assert kernels.backend() == before
+    monkeypatch.setattr(kernels, "_chosen", None)
+    monkeypatch.setenv("MINICNN_BACKEND", "cuda-sim")
+    with pytest.raises(ValueError, match=f"^{re.escape(text.format('MINICNN_BACKEND'))}$"):
+        minicnn.zeros(2).relu()
+
+
 def test_without_numba_the_default_is_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernels, "_chosen", None)
     monkeypatch.delenv("MINICNN_BACKEND", raising=False)
@@ -78,5 +99,5 @@ def test_without_numba_the_default_is_numpy(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_an_array_of_another_library_is_refused() -> None:
-    with pytest.raises(TypeError, match=r"^no backend for an array of type builtins\.list: expected numpy\.ndarray$"):
+    with pytest.raises(TypeError, match=r"^no backend for an array of type builtins\.list: expected numpy\.ndarray or cupy\.ndarray$"):
         kernels.of([1, 2])

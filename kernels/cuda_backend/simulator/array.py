@@ -12,14 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from minicnn.kernels.cuda_backend.simulator import interface
 from minicnn.kernels.cuda_backend.simulator.memory import MEMORY, TRANSFERS, Allocation
 
 _ATTRIBUTES = {"shape", "dtype", "ndim", "size", "itemsize", "nbytes", "strides", "flags"}
-_METHODS = {
-    "all", "any", "argmax", "argmin", "argsort", "astype", "clip", "copy", "cumprod", "cumsum", "diagonal", "dot", "fill", "flatten", "max",
-    "mean", "min", "nonzero", "prod", "ravel", "repeat", "reshape", "round", "sort", "squeeze", "std", "sum", "swapaxes", "take", "trace",
-    "transpose", "var", "view",
-}
 
 
 class DeviceArray(NDArrayOperatorsMixin):
@@ -37,8 +33,8 @@ class DeviceArray(NDArrayOperatorsMixin):
     def __getattr__(self, name: str) -> Any:
         if name in _ATTRIBUTES:
             return getattr(self.host, name)
-        if name in _METHODS:
-            return _on_device(self, getattr(self.host, name))
+        if name in interface.METHODS:
+            return _on_device(self, name)
         raise AttributeError(f"DeviceArray has no {name}")
 
     @property
@@ -50,6 +46,7 @@ class DeviceArray(NDArrayOperatorsMixin):
         return _wrapped(self.host.real, [self])
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: tuple[Any, ...] = (), **options: Any) -> Any:
+        interface.check_ufunc(ufunc, method, options)
         involved: list[DeviceArray] = []
         arrays, options = _unwrapped(inputs, involved), _unwrapped(options, involved)
         if not out:
@@ -58,10 +55,16 @@ class DeviceArray(NDArrayOperatorsMixin):
         return out[0] if len(out) == 1 else out
 
     def __array_function__(self, func: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
+        name = interface.full_name(func)
+        interface.check(f"np.{name}", interface.FUNCTIONS.get(name), kwargs)
+        if func is np.asarray and not isinstance(args[0], DeviceArray):    # like= a device array: a copy that is asked for
+            return to_device(np.asarray(*args, **kwargs))
         involved: list[DeviceArray] = []
         result = func(*_unwrapped(args, involved), **_unwrapped(kwargs, involved))
-        if func is np.empty_like:
+        if func in (np.empty_like, np.empty):
             _poison(result)
+        if isinstance(result, bool):                           # np.allclose and the like: CuPy leaves the answer on the device
+            result = np.bool_(result)
         return _wrapped(result, involved)
 
     def __array__(self, *_: Any, **__: Any) -> Any:
@@ -134,10 +137,11 @@ def _adopted(array: np.ndarray) -> DeviceArray:
     return DeviceArray(array, MEMORY.adopt(array))
 
 
-def _on_device(owner: DeviceArray, method: Callable[..., Any]) -> Callable[..., Any]:
+def _on_device(owner: DeviceArray, name: str) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
+        interface.check(f"ndarray.{name}", interface.METHODS[name], kwargs)
         involved = [owner]
-        return _wrapped(method(*_unwrapped(args, involved), **_unwrapped(kwargs, involved)), involved)
+        return _wrapped(getattr(owner.host, name)(*_unwrapped(args, involved), **_unwrapped(kwargs, involved)), involved)
     return call
 
 
