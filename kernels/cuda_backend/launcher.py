@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from minicnn.kernels import devices
 from minicnn.kernels.cuda_backend import source
 from minicnn.kernels.cuda_backend.source import Parameter
 
@@ -79,9 +80,9 @@ def blocks(n: int, size: int) -> int:
 
 def engine_of(array: Any) -> Engine:
     """What runs kernels on the device where the array is."""
-    from minicnn.kernels.cuda_backend import simulator
+    if devices.device_of(array) == "cuda-sim":
+        from minicnn.kernels.cuda_backend import simulator
 
-    if isinstance(array, simulator.DeviceArray):
         return simulator.ENGINE
     from minicnn.kernels.cuda_backend import cupy_engine
 
@@ -97,7 +98,7 @@ def _real(kernel: Kernel, args: Sequence[Any]) -> str:
     """The type that `real` stands for: that of the first array for a `real` pointer."""
     for p, a in zip(kernel.parameters, args, strict=False):
         if p.pointer and p.dtype is None and a is not None:
-            return "double" if a.dtype == np.float64 else "float"
+            return "double" if getattr(a, "dtype", None) == np.float64 else "float"
     return "float"
 
 
