@@ -24,7 +24,7 @@ template <class Matrices> __device__ void product(const Matrices &matrices) {
             b[k][p] = p0 + p < matrices.P && k0 + k < matrices.last ? matrices.b(k0 + k, p0 + p) : 0;
         }
         __syncthreads();
-#pragma unroll 4
+#pragma unroll 8
         for (int k = 0; k < DEPTH; k++) {
             real column[4], row[4];
             for (int i = 0; i < 4; i++) column[i] = a[k][ty * 4 + i], row[i] = b[k][tx * 4 + i];

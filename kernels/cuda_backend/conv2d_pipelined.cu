@@ -40,20 +40,20 @@ extern "C" __global__ void __launch_bounds__(256, 2) conv2d_pipelined(const floa
     // This thread loads four weights of row t/32, and of column p of the patches the rows k..k+3, the same for a whole warp.
     const int p = p0 + t % TILE, k = t / TILE * 4, i = p % plane / g.columns, j = p % g.columns;
     const int h = p < pixels ? i * g.move_h : NOWHERE, w = j * g.move_w;
-    const float *patch = source + (p < pixels ? ((long long)(p / plane) * g.source_channels + group * (g.source_channels / g.G))
-                                                * g.source_h * g.source_w + h * g.source_w + w : 0);
-    const float *column = weights + ((long long)group * K + t / 32) * M + m0 + t % 32 * 4;
-    const Tap *taps = (const Tap *)table + k;
+    const int channel = p / plane * g.source_channels + group * (g.source_channels / g.G);
+    const unsigned patch = p < pixels ? (channel * g.source_h + h) * g.source_w + w : 0;   // unsigned: 32 bits are enough, for it may wrap
+    const unsigned row = (group * K + t / 32) * M + m0 + t % 32 * 4;
 
     float4 next_a;
     float next_b[4];
-    auto load = [&](int k0) {
-        next_a = *(const float4 *)(column + (long long)k0 * M);
+    auto load = [&](int k0) {                                  // no branches, so & and not &&: then loads are not put off until the store
+        next_a = *(const float4 *)(weights + (row + k0 * M));
+        const int4 *taps = (const int4 *)table + (unsigned)(k0 + k);
 #pragma unroll
         for (int i = 0; i < 4; i++) {
-            const int4 tap = *(const int4 *)(taps + k0 + i);                               // offset, dh, dw
-            const bool inside = (unsigned)(h + tap.y) < (unsigned)g.source_h && (unsigned)(w + tap.z) < (unsigned)g.source_w;
-            next_b[i] = inside ? patch[tap.x] : 0;
+            const int4 tap = __ldg(taps + i);                  // offset, dh, dw
+            const bool inside = (unsigned)(h + tap.y) < (unsigned)g.source_h & (unsigned)(w + tap.z) < (unsigned)g.source_w;
+            next_b[i] = inside ? source[patch + tap.x] : 0;
         }
     };
     auto store = [&](int buffer) {
@@ -65,12 +65,10 @@ extern "C" __global__ void __launch_bounds__(256, 2) conv2d_pipelined(const floa
     float sums[8][8] = {};
     load(0);
     store(0);
-    for (int k0 = 0, buffer = 0;; k0 += DEPTH, buffer ^= 1) {
+    for (int k0 = 0, buffer = 0; k0 < K; k0 += DEPTH, buffer ^= 1) {
         __syncthreads();                                       // this tile is whole, and everyone is done with the one before
-        const bool more = k0 + DEPTH < K;
-        if (more) load(k0 + DEPTH);
+        load(min(k0 + DEPTH, K - DEPTH));                      // the last one once more, for nothing: cheaper than a branch
         multiply(a[buffer], b[buffer], t, sums);
-        if (!more) break;
         store(buffer ^ 1);
     }
 
@@ -125,7 +123,10 @@ extern "C" __global__ void __launch_bounds__(256, 2) conv2d_pipelined_grad_weigh
 
     // This thread loads pixel t%8 of each tile: of the rows t/8 + 0, 32, 64, 96 of dy, and of as many columns of the patches.
     const int p = t % DEPTH, line = t / DEPTH;
-    if (t < TILE) taps[t] = ((const int4 *)table)[q0 + t];     // offset, dh, dw of the columns
+    if (t < TILE) {                                            // offset, dh, dw of a column; and where a row of dy begins, or -1
+        const int4 tap = ((const int4 *)table)[q0 + t];
+        taps[t] = make_int4(tap.x, tap.y, tap.z, m0 + t < rows ? t * plane : -1);
+    }
     __syncthreads();
 
     float next_a[4], next_b[4];
@@ -133,13 +134,13 @@ extern "C" __global__ void __launch_bounds__(256, 2) conv2d_pipelined_grad_weigh
         const int n = divided(p0 + p, d.plane_multiplier, d.plane_shift), r = p0 + p - n * plane;
         const int oh = divided(r, d.row_multiplier, d.row_shift), ow = r - oh * conv.OW;
         const int h = oh * conv.SH, w = ow * conv.SW, here = p0 + p < last ? h : NOWHERE;
-        const int gradient = (n * conv.F + group * rows + m0 + line) * plane + r;
-        const int patch = ((n * conv.C + group * (conv.C / conv.G)) * conv.H + h) * conv.W + w;
+        const unsigned gradient = (n * conv.F + group * rows + m0) * plane + r;
+        const unsigned patch = ((n * conv.C + group * (conv.C / conv.G)) * conv.H + h) * conv.W + w;
 #pragma unroll
         for (int i = 0; i < 4; i++) {
-            next_a[i] = p0 + p < last && m0 + line + i * 32 < rows ? dy[gradient + i * 32 * plane] : 0;
             const int4 tap = taps[line + i * 32];
-            const bool inside = (unsigned)(here + tap.y) < (unsigned)conv.H && (unsigned)(w + tap.z) < (unsigned)conv.W;
+            next_a[i] = p0 + p < last & tap.w >= 0 ? dy[gradient + tap.w] : 0;
+            const bool inside = (unsigned)(here + tap.y) < (unsigned)conv.H & (unsigned)(w + tap.z) < (unsigned)conv.W;
             next_b[i] = inside ? x[patch + tap.x] : 0;
         }
     };
@@ -151,12 +152,10 @@ extern "C" __global__ void __launch_bounds__(256, 2) conv2d_pipelined_grad_weigh
     float sums[8][8] = {};
     load(first);
     store(0);
-    for (int p0 = first, buffer = 0;; p0 += DEPTH, buffer ^= 1) {
+    for (int p0 = first, buffer = 0; p0 < last; p0 += DEPTH, buffer ^= 1) {
         __syncthreads();
-        const bool more = p0 + DEPTH < last;
-        if (more) load(p0 + DEPTH);
+        load(p0 + DEPTH);                                      // beyond the last tile: zeros, from nowhere
         multiply(a[buffer], b[buffer], t, sums);
-        if (!more) break;
         store(buffer ^ 1);
     }
 

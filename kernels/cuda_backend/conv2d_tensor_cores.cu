@@ -56,7 +56,7 @@ __device__ inline int swizzled(int row, int chunk) { return row * DEPTH + (chunk
 //
 // A block makes 128 x 128 outputs, a warp 64 x 32 of them: 4 x 4 products of 16 x 8 x 8 for every 8 k. Three tiles are on their way or in
 // use: while one is multiplied, the copies of the next two run, and nobody's registers hold them. 48 KB of shared memory.
-extern "C" __global__ void __launch_bounds__(256) conv2d_tensor_cores(const float *weights, const int *table, const float *source,
+extern "C" __global__ void __launch_bounds__(256, 2) conv2d_tensor_cores(const float *weights, const int *table, const float *source,
                                                                       const float *bias, float *result, Gather g, int K, int M, int C,
                                                                       int relu) {
     extern __shared__ __align__(16) float memory[];
@@ -66,26 +66,28 @@ extern "C" __global__ void __launch_bounds__(256) conv2d_tensor_cores(const floa
 
     // This thread copies chunk t%4 of rows t/4 and t/4 + 64, of the weights and of the patches.
     const int chunk = t % 4, row = t / 4;
-    const float *weight_row[2], *patch[2];
+    unsigned weight_row[2], patch[2];                          // where: unsigned, for it may wrap before a tap's offset is added
     int h[2], w[2];
 #pragma unroll
     for (int i = 0; i < 2; i++) {
         const int p = p0 + row + i * 64;
         h[i] = p < pixels ? p % plane / g.columns * g.move_h : NOWHERE;
         w[i] = p % g.columns * g.move_w;
-        patch[i] = source + (p < pixels ? (((long long)(p / plane) * g.source_h + h[i]) * g.source_w + w[i]) * g.G * C + group * C : 0);
-        weight_row[i] = weights + ((long long)group * M + m0 + row + i * 64) * K + chunk * 4;
+        patch[i] = p < pixels ? ((p / plane * g.source_h + h[i]) * g.source_w + w[i]) * g.G * C + group * C : 0;
+        weight_row[i] = (group * M + m0 + row + i * 64) * K + chunk * 4;
     }
+    const int4 *taps = (const int4 *)table + chunk;
+    int4 tap = taps[0];                                                                    // offset, dh, dw
     auto copy = [&](int step) {
         if (step * DEPTH < K) {
-            const int4 tap = ((const int4 *)table)[step * (DEPTH / 4) + chunk];            // offset, dh, dw
             const int stage = step % STAGES * TILE * DEPTH;
 #pragma unroll
             for (int i = 0; i < 2; i++) {
-                const bool inside = (unsigned)(h[i] + tap.y) < (unsigned)g.source_h && (unsigned)(w[i] + tap.z) < (unsigned)g.source_w;
-                copy16(a + stage + swizzled(row + i * 64, chunk), weight_row[i] + step * DEPTH, true);
-                copy16(b + stage + swizzled(row + i * 64, chunk), inside ? patch[i] + tap.x : source, inside);
+                const bool inside = (unsigned)(h[i] + tap.y) < (unsigned)g.source_h & (unsigned)(w[i] + tap.z) < (unsigned)g.source_w;
+                copy16(a + stage + swizzled(row, chunk) + i * 64 * DEPTH, weights + (weight_row[i] + step * DEPTH), true);
+                copy16(b + stage + swizzled(row, chunk) + i * 64 * DEPTH, source + (inside ? patch[i] + tap.x : 0), inside);
             }
+            tap = taps[min((step + 1) * (DEPTH / 4), (K - DEPTH) / 4)];                    // the next copy's: it is here by then
         }
         end_of_group();                                        // an empty one at the end, so that the count stays right
     };
@@ -107,9 +109,9 @@ extern "C" __global__ void __launch_bounds__(256) conv2d_tensor_cores(const floa
         for (int k8 = 0; k8 < DEPTH / 8; k8++) {
             unsigned u[4][4], v[2][4];
 #pragma unroll
-            for (int i = 0; i < 4; i++) load_matrices(u[i], a_tile + swizzled(a_row + i * 16, k8 * 2 + a_chunk));
+            for (int i = 0; i < 4; i++) load_matrices(u[i], a_tile + swizzled(a_row, k8 * 2 + a_chunk) + i * 16 * DEPTH);
 #pragma unroll
-            for (int j = 0; j < 2; j++) load_matrices(v[j], b_tile + swizzled(b_row + j * 16, k8 * 2 + b_chunk));
+            for (int j = 0; j < 2; j++) load_matrices(v[j], b_tile + swizzled(b_row, k8 * 2 + b_chunk) + j * 16 * DEPTH);
 #pragma unroll
             for (int i = 0; i < 4; i++)
 #pragma unroll
