@@ -65,7 +65,7 @@ def permute_forward(x: Any, dims: tuple[int, ...]) -> Pair:
 
 def permute_backward(dy: Any, dims: Any) -> tuple[Any]:
     """dx = dy with the axes put back"""
-    return (dy.transpose(np.argsort(dims)),)
+    return (dy.transpose(sorted(range(len(dims)), key=dims.__getitem__)),)
 
 
 def permute(x: Tensor, dims: Sequence[int]) -> Tensor:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import bisect
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -45,9 +46,9 @@ class Memory:
         i = bisect.bisect_right(self._starts, address) - 1
         return self._alive[self._starts[i]]() if i >= 0 else None
 
-    def _free(self, address: int) -> None:
+    def _free(self, address: int, place: Callable[..., int] = bisect.bisect_left) -> None:    # at the end of the program, modules go first
         del self._alive[address]
-        del self._starts[bisect.bisect_left(self._starts, address)]
+        del self._starts[place(self._starts, address)]
 
 
 class Transfers:
