@@ -6,10 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.kernels.cuda_backend.launcher import blocks
 from minicnn.kernels.window import Window2d
 
 COMPILED = (np.dtype(np.float32), np.dtype(np.float64))         # what `real` can be; other dtypes are left to numpy_backend
 MOST_PIXELS = 2**31 - 1
+STRIDING = 256                   # threads a block of kernels that go in grid strides
+MOST_STRIDING = 4096             # blocks of them
 
 
 def contiguous(a: Any, dtype: Any = None) -> Any:
@@ -29,3 +32,8 @@ def window_fields(planes: int, input_size: Sequence[int], window: Window2d) -> d
         raise ValueError(f"images of {H} x {W} are {padded[0]:,} x {padded[1]:,} with their padding; kernels count pixels in 32 bits")
     return {"planes": planes, "H": H, "W": W, "OH": OH, "OW": OW, "KH": KH, "KW": KW, "SH": SH, "SW": SW, "DH": DH, "DW": DW,
             "PT": PT, "PB": PB, "PL": PL, "PR": PR}
+
+
+def grid_stride(values: int) -> tuple[int]:
+    """The grid of a kernel whose threads take four values at a time and go on by the grid's size: no more blocks than fill any GPU."""
+    return (min(blocks(values, 4 * STRIDING), MOST_STRIDING),)

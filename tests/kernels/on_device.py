@@ -2,8 +2,8 @@
 
     OnDevice(cuda_backend, "cuda-sim").relu(x)        # x goes to the simulated device, the result comes back
 
-Every array argument goes there with its strides, a gap in its memory filled with NaN, and comes back afterwards: so a kernel that works in
-place does, and one that changes what it should only read is found out.
+Every array argument goes there with its strides and alignment, gaps in its memory filled with NaN, and comes back afterwards: so a kernel
+that works in place does, and one that changes what it should only read is found out.
 """
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from minicnn import kernels
 from minicnn.kernels import cuda_backend
 from minicnn.kernels.cuda_backend import nvrtc, simulator
 
-CPU = [name for name in ("numba", "numpy") if not kernels.available()[name]]
+CPU = [name for name in kernels.CPU_BACKENDS if not kernels.missing(name)]
 
 
 class OnDevice:
@@ -52,24 +52,16 @@ class OnDevice:
 
 
 def on_device(x: np.ndarray, device: str) -> Any:
-    """A copy there, with the strides of x: the bytes from its first to its last in memory, those that are not its own 0xFF."""
-    if x.size == 0 or x.ndim == 0:
-        bytes_, view = _bytes(x.nbytes), np.ascontiguousarray(x).reshape(x.shape)
-        first = 0
-    else:
-        low, high = np.lib.array_utils.byte_bounds(x)
-        bytes_, first, view = _bytes(high - low), x.ctypes.data - low, x
-    memory = np.ndarray(view.shape, view.dtype, bytes_, first, view.strides)
-    memory[...] = view
+    """A copy there, with the strides of x, and as many bytes beyond a multiple of 16. Bytes between its elements are 0xFF."""
+    low, high = np.lib.array_utils.byte_bounds(x) if x.size else (x.ctypes.data, x.ctypes.data)
+    bytes_, first = np.full(low % 16 + high - low, 0xFF, np.uint8), low % 16 + x.ctypes.data - low
+    memory = np.ndarray(x.shape, x.dtype, bytes_, first, x.strides)
+    memory[...] = x
     if device == "cuda-sim":
         return simulator.DeviceArray(memory, simulator.MEMORY.adopt(bytes_))
     import cupy
 
-    return cupy.ndarray(view.shape, view.dtype, cupy.asarray(bytes_).data + first, view.strides)
-
-
-def _bytes(n: int) -> np.ndarray:
-    return np.full(n, 0xFF, np.uint8)
+    return cupy.ndarray(x.shape, x.dtype, cupy.asarray(bytes_).data + first, x.strides)
 
 
 def every_backend(*others: ModuleType) -> Any:
