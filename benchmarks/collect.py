@@ -10,10 +10,10 @@ import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from minicnn.benchmarks import machine, threads
+from minicnn.benchmarks import gpu, machine, threads
 from minicnn.benchmarks.contestants import BACKENDS, PEERS, YARDSTICK, Contestant
 from minicnn.benchmarks.race import Race, Settings
-from minicnn.benchmarks.results import Case, Entrant, Measurement, Results
+from minicnn.benchmarks.results import CPU, Case, Entrant, Measurement, Results
 from minicnn.benchmarks.statistics import ENOUGH
 
 Progress = Callable[[int, int, str], None]      # (cases done, cases in all, what happens now)
@@ -37,7 +37,7 @@ def choose(wanted: str | None, everyone: Sequence[Contestant] = (*BACKENDS, *PEE
         if reason and contestant.name.lower() in names:
             raise ValueError(f"{contestant.name} cannot take part: {reason}")
         if reason:
-            absent.append(Entrant(contestant.name, peer=contestant.peer, missing=reason))
+            absent.append(Entrant(contestant.name, peer=contestant.peer, missing=reason, league=contestant.league))
         else:
             present.append(contestant)
     return present, absent
@@ -67,13 +67,13 @@ def collect(kind: str, suite: str, problems: Iterable[tuple[str, Any]], directio
             def say(text: str, done: int = done, problem: Any = problem) -> None:
                 progress(done, len(problems), f"{problem}, {text}")
 
-            yardstick = [YARDSTICK] if problem.bound == "memory" else []
+            yardstick = [YARDSTICK] if problem.bound == "memory" and _on_cpu(contestants) else []
             with Race(problem, [*yardstick, *contestants], settings, say) as race:
                 for direction in directions:
                     add(results, case_of(problem, direction, group), race.run(direction))
                 enter(results, race.entered)
             keep(results)
-    if settings.rounds >= ENOUGH:                              # once more, since the machine may have been busy when the run began
+    if settings.rounds >= ENOUGH and results.peak:             # once more, since the machine may have been busy when the run began
         progress(len(problems), len(problems), "the machine's peak once more")
         results.peak = {name: max(rate, results.peak[name]) for name, rate in peak(settings.threads).items()}
         keep(results)
@@ -85,10 +85,18 @@ def start(kind: str, suite: str, contestants: Sequence[Contestant], absent: Sequ
     """Results with no cases yet: the machine, its peak, who takes part and who cannot."""
     progress(0, cases, "the machine and its peak")
     fingerprint = machine.fingerprint()
-    results = Results(kind, suite, _stored(settings), fingerprint, peak(settings.threads), notes=machine.warnings(fingerprint))
-    results.entrants = [*(Entrant(c.name, peer=c.peer) for c in contestants), *absent]
+    if any(c.league != CPU for c in contestants):
+        fingerprint["gpu"] = gpu.fingerprint()
+    rates = peak(settings.threads) if _on_cpu(contestants) else {}
+    results = Results(kind, suite, _stored(settings), fingerprint, rates, notes=machine.warnings(fingerprint))
+    results.entrants = [*(Entrant(c.name, peer=c.peer, league=c.league) for c in contestants), *absent]
     keep(results)
     return results
+
+
+def _on_cpu(contestants: Sequence[Contestant]) -> bool:
+    """Whether any of them computes there: if so, its peak is measured."""
+    return any(c.league == CPU for c in contestants)
 
 
 def case_of(problem: Any, direction: str, group: str) -> Case:

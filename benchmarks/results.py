@@ -14,6 +14,7 @@ from typing import Any
 from minicnn.benchmarks.statistics import Ratio, compare
 
 SCHEMA = 1
+CPU, GPU, TF32 = "CPU", "GPU", "GPU, TF32"      # leagues: contestants are held against torch in their own
 
 
 @dataclass(frozen=True)
@@ -57,18 +58,19 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Entrant:
-    """A contestant: what it is, the threads its pools said they have, and why it is not there if it is not."""
+    """A contestant: what it is, the threads its pools said they have, why it is not there if it is not, and its league."""
     name: str
     what: str = ""
     peer: bool = False
     threads: dict[str, int] = field(default_factory=dict)
     blas: str = ""
     missing: str = ""
+    league: str = CPU
 
 
 @dataclass
 class Results:
-    """A whole run. peak: {"matmul", "fma"} FLOP/s and {"copy"} bytes/s, measured in the run."""
+    """A whole run. peak: {"matmul", "fma"} FLOP/s and {"copy"} bytes/s of the CPU, measured in the run."""
     kind: str
     suite: str
     settings: dict[str, Any]
@@ -87,14 +89,22 @@ class Results:
         """What was measured on a case, in the order of the contestants."""
         return [m for m in self.measurements if (m.case, m.direction) == (case.id, case.direction)]
 
-    def best_torch(self, case: Case) -> Measurement | None:
-        """torch's fastest setting on this case: what every verdict is against."""
-        times = [m for m in self.of(case) if m.contestant.startswith("torch") and m.turns]
+    def league(self, contestant: str) -> str:
+        """CPU, GPU, or TF32 for those on a GPU that round to 10 bits of fraction."""
+        return next((entrant.league for entrant in self.entrants if entrant.name == contestant), CPU)
+
+    def leagues(self) -> list[str]:
+        """Of those who took part."""
+        return list(dict.fromkeys(entrant.league for entrant in self.entrants if not entrant.missing))
+
+    def best_torch(self, case: Case, league: str = CPU) -> Measurement | None:
+        """torch's fastest setting on this case: what every verdict in the league is against."""
+        times = [m for m in self.of(case) if m.contestant.startswith("torch") and m.turns and self.league(m.contestant) == league]
         return min(times, key=lambda m: m.median, default=None)
 
     def against_torch(self, case: Case, measurement: Measurement) -> Ratio | None:
         """How many times as fast as torch's best setting, turn by turn; None for that setting itself, or without torch."""
-        best = self.best_torch(case)
+        best = self.best_torch(case, self.league(measurement.contestant))
         if best is None or best is measurement or not measurement.turns:
             return None
         return compare(best.turns, measurement.turns)
@@ -108,7 +118,10 @@ class Results:
         return (2 * case.macs if case.bound == "compute" else case.bytes) / measurement.median
 
     def share(self, case: Case, measurement: Measurement) -> float | None:
-        """Of the peak FLOP/s, or of the speed at which the same bytes (else many bytes) were copied. None where that was not measured."""
+        """Of the peak FLOP/s, or of the speed at which the same bytes (else many bytes) were copied. None where that was not measured: a
+        GPU's peak is not."""
+        if self.league(measurement.contestant) != CPU:
+            return None
         if case.bound == "compute":
             return self.speed(case, measurement) / self.peak_flops if self.peak_flops else None
         if "copy" in measurement.extra:
@@ -128,7 +141,7 @@ class Results:
         if not m.turns:
             return {}
         derived: dict[str, Any] = {"gflops": 2 * case.macs / m.median / 1e9, "gbytes": case.bytes / m.median / 1e9}
-        if self.peak_flops:
+        if self.peak_flops and self.league(m.contestant) == CPU:
             derived["share_of_peak"] = 2 * case.macs / m.median / self.peak_flops
         ratio = self.against_torch(case, m)
         if ratio:

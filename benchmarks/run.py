@@ -55,10 +55,12 @@ def settings(thread_count: int | None, rounds: int, seconds: float, seed: int, s
 
 
 def contestants(names: str | None, backend: str | None, peers: bool, trains: bool = False) -> tuple[list[Contestant], list[Entrant]]:
-    """Who takes part, and who cannot. backend: of minicnn's only this one. trains: without those that only infer."""
+    """Who takes part, and who cannot. backend: of minicnn's only this one, and peers on the same device. trains: without those that only
+    infer."""
     if backend:
         check_backend(backend)
-    rivals = [c for c in PEERS if peers and not (trains and c.module == "with_onnx")]
+    leagues = {c.league for c in BACKENDS if backend in (None, c.setting)}
+    rivals = [c for c in PEERS if peers and c.league in leagues and not (trains and c.module == "with_onnx")]
     return collect.choose(names, [*(c for c in BACKENDS if backend in (None, c.setting)), *rivals])
 
 

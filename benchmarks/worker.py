@@ -3,7 +3,7 @@
     {"do": "start", "contestant", "family", "problem", "seed", "count"}   -> {"what"}: its library is imported, its pools are set
     {"do": "prepare", "direction", "subnormal", "save"}                   -> {"first_call", "algorithm", "threads", "blas"}
     {"do": "turn", "seconds", "most", "subnormal"}                        -> {"times"}: seconds of each call
-    {"do": "end", "save"}                                                 -> {"memory"}: bytes at the peak
+    {"do": "end", "save"}                                                 -> {"memory"}: bytes at the peak, on the GPU if that computes
     {"do": "enrol", "task", "seed", "save"}                               -> {"threads", "blas"}: ready for a task of learning.py
     {"do": "epoch", "save"}                                               -> {"times"}: seconds of each step
 
@@ -25,9 +25,11 @@ from minicnn.benchmarks import memory, threads
 from minicnn.benchmarks.contestants import Call, Contestant
 from minicnn.benchmarks.learning import Learner, Task
 from minicnn.benchmarks.problems import FAMILIES, Arrays
+from minicnn.benchmarks.results import CPU
 from minicnn.benchmarks.subnormal import with_subnormals
 
 WARM = 0.005         # seconds of calls before the measured ones: caches are cold and threads asleep after the others' turns
+WARM_ON_GPU = 0.1    # ... and a GPU that was idle has lowered its clock
 
 
 class Worker:
@@ -52,6 +54,7 @@ class Worker:
             self.calls.clear()                                 # let go of the last direction first
         gc.collect()
         memory.give_back()
+        self._on_gpu("forget_peak")
         arrays = self.problem.arrays(self.seed)
         if subnormal:
             arrays = with_subnormals(arrays, direction)
@@ -69,10 +72,10 @@ class Worker:
     def turn(self, seconds: float, most: int, subnormal: bool = False) -> dict[str, Any]:
         """Calls to warm up, then measured ones for `seconds` (one at least, `most` at most)."""
         run, clock = self.calls[subnormal].run, time.perf_counter
-        warm = clock()
+        warm, begin = WARM if self.contestant.league == CPU else WARM_ON_GPU, clock()
         while True:
             self.result = run()
-            if clock() - warm > WARM:
+            if clock() - begin > warm:
                 break
         times: list[float] = []
         gc.disable()
@@ -89,9 +92,9 @@ class Worker:
         return {"times": times}
 
     def end(self, save: str) -> dict[str, Any]:
-        peak = memory.peak()
+        peak, on_gpu = memory.peak(), self._on_gpu("peak")
         _write(save, self.calls[False].outputs(self.result))
-        return {"memory": max(0, peak - self.baseline)}
+        return {"memory": max(0, peak - self.baseline) if on_gpu is None else on_gpu}
 
     def enrol(self, task: dict[str, Any], seed: int, save: str) -> dict[str, Any]:
         """A fresh network for a task of learning.py, and its logits before any training."""
@@ -103,6 +106,10 @@ class Worker:
         times = self.learner.epoch()
         _write(save, self.learner.predict())
         return {"times": times}
+
+    def _on_gpu(self, what: str) -> Any:
+        """forget_peak or peak of a contestant that computes on a GPU; None for others."""
+        return getattr(self.contestant.load(), what, lambda _: None)(self.contestant.setting)
 
     def _pools(self) -> dict[str, Any]:
         """How many threads each pool in this process has, and which BLAS kernel NumPy uses."""

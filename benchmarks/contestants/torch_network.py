@@ -40,8 +40,8 @@ class Engine:
 class TorchTrainer:
     """SGD with momentum, torch's fused one; with setting "compile", loss and gradients go through torch.compile."""
 
-    def __init__(self, setting: str, problem: Network) -> None:
-        self.setting, self.network = setting, NETWORKS[problem.model]
+    def __init__(self, setting: str, problem: Network, device: str = "cpu") -> None:
+        self.setting, self.network, self.device = setting, NETWORKS[problem.model], device
         self.state = {name: self._in_order(torch.from_numpy(np.array(a))) for name, a in problem.initial_state().items()}
         self.names = [name for name, t in self.state.items() if t.is_floating_point() and "running" not in name]
         for name in self.names:
@@ -55,13 +55,14 @@ class TorchTrainer:
             self.loss = torch.compile(self._loss, dynamic=False)
 
     def _in_order(self, t: torch.Tensor) -> torch.Tensor:
+        t = t.to(self.device)
         return t.contiguous(memory_format=torch.channels_last) if t.ndim == 4 and self.setting != "contiguous" else t
 
     def _loss(self, x: Any, labels: Any) -> Any:
         return F.cross_entropy(self.network(x, Engine(self.state, training=True)), labels)
 
     def batch(self, x: np.ndarray, labels: np.ndarray) -> Any:
-        return self._in_order(torch.from_numpy(x)), torch.from_numpy(labels)
+        return self._in_order(torch.from_numpy(x)), torch.from_numpy(labels).to(self.device)
 
     def step(self, batch: Any, lr: float) -> Any:
         self.optimizer.param_groups[0]["lr"] = lr
@@ -74,20 +75,20 @@ class TorchTrainer:
 
     def gradients(self) -> Arrays:
         gradients: dict[str, Any] = {name: self.state[name].grad for name in self.names}
-        return {name: np.ascontiguousarray(g.numpy()) for name, g in gradients.items()}
+        return {name: np.ascontiguousarray(g.cpu().numpy()) for name, g in gradients.items()}
 
     def parameters(self) -> Arrays:
-        return {name: np.ascontiguousarray(self.state[name].detach().numpy()) for name in self.names}
+        return {name: np.ascontiguousarray(self.state[name].detach().cpu().numpy()) for name in self.names}
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
             logits = self.network(self._in_order(torch.from_numpy(x)), Engine(self.state, training=False))
-        return np.asarray(logits.numpy())
+        return np.asarray(logits.cpu().numpy())
 
 
-def network_call(setting: str, problem: Network, direction: str, arrays: Arrays) -> Call:
+def network_call(setting: str, problem: Network, direction: str, arrays: Arrays, device: str = "cpu") -> Call:
     """A step, or a forward pass in eval mode under inference_mode (compiled: no_grad, which torch.compile prefers)."""
-    trainer = TorchTrainer(setting, problem)
+    trainer = TorchTrainer(setting, problem, device)
     algorithm = "inductor" if setting == "compile" else "eager"
     if direction == "step":
         return training_call(trainer, arrays, algorithm)
@@ -105,4 +106,4 @@ def network_call(setting: str, problem: Network, direction: str, arrays: Arrays)
         with torch.inference_mode():
             return forward(x)
 
-    return Call(run, lambda logits: {"logits": logits.numpy()}, algorithm)
+    return Call(run, lambda logits: {"logits": logits.cpu().numpy()}, algorithm)

@@ -1,4 +1,7 @@
-"""minicnn's own contestants: each backend, and each rung of the ladder (convolution only)."""
+"""minicnn's own contestants: each backend, and each rung of the ladder (convolution only).
+
+Those on a GPU are given arrays that are there already; a call ends when the GPU is done.
+"""
 from __future__ import annotations
 
 import importlib.metadata
@@ -12,6 +15,7 @@ from minicnn import kernels
 from minicnn.benchmarks.contestants.call import Arrays, Call, training_call
 from minicnn.benchmarks.contestants.trainer import Trainer
 from minicnn.benchmarks.problems import BatchNorm, Conv, CrossEntropy, Linear, Network, Pool
+from minicnn.kernels import devices
 
 KERNELS = {                      # what each family calls in the backend
     "conv": ("conv2d", "conv2d_grad_input", "conv2d_grad_weight"),
@@ -26,8 +30,7 @@ LOOPS_LIMIT = 2_000_000          # multiply-adds
 
 def missing(setting: str) -> str | None:
     rung = _rung(setting)
-    on_gpu = "the benchmarks do not time a GPU yet" if setting == "cuda" else None
-    return rung.missing() if rung else kernels.missing(setting) or on_gpu
+    return rung.missing() if rung else kernels.missing(setting)
 
 
 def lacks(setting: str, problem: Any, direction: str) -> str | None:
@@ -46,21 +49,64 @@ def lacks(setting: str, problem: Any, direction: str) -> str | None:
 
 
 def what(setting: str) -> str:
-    compiled = _module(setting).__name__.startswith("minicnn.kernels.numba_backend")      # loaded: not memory that a call takes
-    libraries = ["numpy", "numba"] if compiled else ["numpy"]
-    return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("minicnn", *libraries))
+    module = _module(setting).__name__                         # loaded: not memory that a call takes
+    libraries = ["numpy", "numba"] if module.startswith("minicnn.kernels.numba_backend") else ["numpy"]
+    versions = [f"{name} {importlib.metadata.version(name)}" for name in ("minicnn", *libraries)]
+    return ", ".join(versions + list(devices.details("cuda") if _device(setting) == "cuda" else ()))
 
 
 def prepare(setting: str, problem: Any, direction: str, arrays: Arrays) -> Call:
     module = _module(setting)
+    device = _device(setting)
     if isinstance(problem, Network):
         return _network(setting, problem, direction, arrays)
-    kernels.use_backend("numpy" if setting.startswith("rung ") else setting)     # what minicnn.ops will use
+    if device == "cpu":
+        kernels.use_backend("numpy" if setting.startswith("rung ") else setting)     # what minicnn.ops will use
     if setting == "numba":                                     # images in the order in which this backend's layers hand them on
         arrays = {name: _channels_last(a) if a.ndim == 4 and name != "w" else a for name, a in arrays.items()}
+    arrays = {name: devices.move(a, device) for name, a in arrays.items()}
+    algorithm = _algorithm(_chosen(module, problem, direction, arrays) if setting == "cuda" else module, problem)
     run, names = FAMILIES[type(problem)](module, problem, direction, arrays)
-    return Call(run, lambda result: dict(zip(names, result if isinstance(result, tuple) else (result,), strict=False)),
-                _algorithm(module, problem))
+
+    def outputs(result: Any) -> Arrays:
+        return {name: devices.host(a) for name, a in zip(names, result if isinstance(result, tuple) else (result,), strict=False)}
+
+    return Call(_until_done(run, device), outputs, algorithm)
+
+
+def forget_peak(setting: str) -> None:
+    """Of the GPU's memory: what is not in use is given back."""
+    if _device(setting) == "cuda":
+        import cupy
+
+        cupy.get_default_memory_pool().free_all_blocks()
+
+
+def peak(setting: str) -> int | None:
+    """What CuPy's memory pool took from the GPU, and keeps."""
+    if _device(setting) == "cpu":
+        return None
+    import cupy
+
+    return int(cupy.get_default_memory_pool().total_bytes())
+
+
+def _device(setting: str) -> str:
+    rung = _rung(setting)
+    return "cuda" if setting == "cuda" or (rung and rung.on_cuda) else "cpu"
+
+
+def _until_done(run: Callable[[], Any], device: str) -> Callable[[], Any]:
+    """A GPU has only been told what to do when a call returns: the clock must not stop before it has done it."""
+    if device == "cpu":
+        return run
+
+    def and_wait() -> Any:
+        result = run()
+        devices.synchronize(device)
+        return result
+
+    return and_wait
 
 
 def _channels_last(a: np.ndarray) -> np.ndarray:
@@ -74,6 +120,15 @@ def _module(setting: str) -> ModuleType:
 
 def _rung(setting: str) -> kernels.Rung | None:
     return next((rung for rung in kernels.LADDER if setting == f"rung {rung.name}"), None)
+
+
+def _chosen(module: ModuleType, problem: Any, direction: str, arrays: dict[str, Any]) -> ModuleType:
+    """The CUDA backend chooses a rung by the size of a convolution."""
+    if not isinstance(problem, Conv):
+        return module
+    from minicnn.kernels.cuda_backend.conv2d import chosen
+
+    return chosen(direction, arrays["x"], problem.x_shape, problem.w_shape, problem.window, problem.groups)
 
 
 def _algorithm(module: ModuleType, problem: Any) -> str:
@@ -126,7 +181,8 @@ def _linear(k: ModuleType, p: Linear, direction: str, a: Arrays) -> Prepared:
 def _cross_entropy(k: ModuleType, p: CrossEntropy, direction: str, a: Arrays) -> Prepared:
     if direction == "forward":
         return lambda: k.softmax_cross_entropy(a["x"], a["labels"])[0].mean(), ("loss",)
-    probabilities, each = k.softmax_cross_entropy(a["x"], a["labels"])[1], np.full(p.N, 1 / p.N, np.float32)
+    losses, probabilities = k.softmax_cross_entropy(a["x"], a["labels"])
+    each = np.full_like(losses, 1 / p.N)
     return lambda: k.softmax_cross_entropy_grad(each, probabilities, a["labels"]), ("dx",)
 
 
@@ -140,15 +196,15 @@ def _network(setting: str, problem: Network, direction: str, arrays: Arrays) -> 
     algorithm = f"{setting} backend"
     if direction == "step":
         return training_call(trainer, arrays, algorithm)
-    from minicnn import Tensor, compile, no_grad
+    from minicnn import compile, no_grad
 
-    model, x = compile(trainer.model.eval()), Tensor(arrays["x"])
+    model, (x, _) = compile(trainer.model.eval()), trainer.batch(arrays["x"], arrays["labels"])
 
     def forward() -> Any:
         with no_grad():
             return model(x).array
 
-    return Call(forward, lambda logits: {"logits": logits}, algorithm)
+    return Call(_until_done(forward, trainer.device), lambda logits: {"logits": devices.host(logits)}, algorithm)
 
 
 def trainer(setting: str, problem: Network) -> Trainer:
@@ -162,14 +218,16 @@ class MinicnnTrainer:
         from minicnn import optim
         from minicnn.benchmarks.problems.network import LR, MOMENTUM
 
-        kernels.use_backend(setting)
-        self.model = problem.build()
+        self.device = _device(setting)
+        if self.device == "cpu":
+            kernels.use_backend(setting)
+        self.model = problem.build().to(self.device)
         self.optimizer = optim.SGD(self.model.parameters(), lr=LR, momentum=MOMENTUM)
 
     def batch(self, x: np.ndarray, labels: np.ndarray) -> Any:
         from minicnn import Tensor
 
-        return Tensor(x), Tensor(labels)
+        return Tensor(x).to(self.device), Tensor(labels).to(self.device)
 
     def step(self, batch: Any, lr: float) -> Any:
         from minicnn.nn.functional import cross_entropy
@@ -180,19 +238,20 @@ class MinicnnTrainer:
         loss = cross_entropy(self.model(x), labels)
         loss.backward()
         self.optimizer.step()
+        devices.synchronize(self.device)
         return loss
 
     def gradients(self) -> Arrays:
-        return {name: p.grad.array for name, p in self.model.named_parameters()}
+        return {name: devices.host(p.grad.array) for name, p in self.model.named_parameters()}
 
     def parameters(self) -> Arrays:
-        return {name: p.array for name, p in self.model.named_parameters()}
+        return {name: devices.host(p.array) for name, p in self.model.named_parameters()}
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         from minicnn import Tensor, no_grad
 
         self.model.eval()
         with no_grad():
-            logits = self.model(Tensor(x)).array
+            logits = self.model(Tensor(x).to(self.device)).array
         self.model.train()
-        return logits
+        return devices.host(logits)

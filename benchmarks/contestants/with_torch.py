@@ -34,15 +34,15 @@ def what(setting: str) -> str:
     return f"torch {torch.__version__.split('+')[0]}, {how}"
 
 
-def prepare(setting: str, problem: Any, direction: str, arrays: Arrays) -> Call:
+def prepare(setting: str, problem: Any, direction: str, arrays: Arrays, device: str = "cpu") -> Call:
     import torch
 
     torch.set_grad_enabled(False)
     if isinstance(problem, Network):
         from minicnn.benchmarks.contestants.torch_network import network_call
 
-        return network_call(setting, problem, direction, arrays)
-    tensors = {name: _tensor(a, setting) for name, a in arrays.items()}
+        return network_call(setting, problem, direction, arrays, device)
+    tensors = {name: _tensor(a, setting).to(device) for name, a in arrays.items()}
     function, names, algorithm = FAMILIES[type(problem)](problem, direction, tensors)
     if setting == "compile":
         function = torch.compile(function, dynamic=False)
@@ -50,7 +50,7 @@ def prepare(setting: str, problem: Any, direction: str, arrays: Arrays) -> Call:
 
     def outputs(result: Any) -> Arrays:
         results = result if isinstance(result, tuple | list) else (result,)
-        return {name: np.asarray(t.numpy(), order="C") for name, t in zip(names, results, strict=False)}
+        return {name: np.asarray(t.cpu().numpy(), order="C") for name, t in zip(names, results, strict=False)}
 
     return Call(lambda: function(**tensors), outputs, algorithm)
 
@@ -87,7 +87,7 @@ def _conv(p: Conv, direction: str, t: dict[str, Any]) -> Prepared:
         return results[0] if mask[0] else results[1]
 
     name = {"forward": "y", "grad_input": "dx", "grad_weight": "dw"}[direction]
-    return forward if direction == "forward" else backward, (name,), {"Mkldnn": "oneDNN"}.get(backend.name, backend.name)
+    return forward if direction == "forward" else backward, (name,), {"Mkldnn": "oneDNN", "Cudnn": "cuDNN"}.get(backend.name, backend.name)
 
 
 def _pool(p: Pool, direction: str, t: dict[str, Any]) -> Prepared:
@@ -143,7 +143,7 @@ def _cross_entropy(p: CrossEntropy, direction: str, t: dict[str, Any]) -> Prepar
         return lambda x, labels: torch.nn.functional.cross_entropy(x, labels), ("loss",), "aten"
     t["log_p"] = torch.log_softmax(t["x"], 1)
     _, t["total"] = aten.nll_loss_forward(t["log_p"], t["labels"], None, 1, -100)
-    t["one"] = torch.ones(())
+    t["one"] = torch.ones((), device=t["x"].device)
 
     def backward(x: Any, labels: Any, log_p: Any, total: Any, one: Any) -> Any:
         d = aten.nll_loss_backward(one, log_p, labels, None, 1, -100, total)

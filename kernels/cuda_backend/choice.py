@@ -6,43 +6,57 @@ anew on the GPU at hand, and what it finds is kept in the user's cache, for each
 from __future__ import annotations
 
 import functools
+import itertools
 import json
+import math
 from pathlib import Path
 
+from minicnn.kernels.cuda_backend.geometry import Shape
 from minicnn.kernels.user_cache import cache_folder
+from minicnn.kernels.window import Window2d
 
 DIRECTIONS = ("forward", "grad_input", "grad_weight")
 RUNGS = ("direct", "im2col", "tiled", "blocked", "pipelined")      # tensor cores round: they are chosen by who allows it
-ROWS, COLUMNS, SUMS = (4, 32, 64), (1024, 16384), (32,)            # where a size class ends; one more class is beyond
+_PRODUCT = (4, 32, 64), (1024, 16384), (32,)                       # where a class of rows, columns, terms ends; one more is beyond
+ENDS = {"forward": _PRODUCT, "grad_input": _PRODUCT,               # columns are pixels, terms weights; in a weight gradient the reverse
+        "grad_weight": ((4, 32, 64), (64, 512), (4096,))}
 
 Size = tuple[int, int, int]      # of a group's product: rows, columns, terms of a sum
 Table = dict[str, str]           # size class: rung
 
 
+def size_of(direction: str, x_shape: Shape, w_shape: Shape, window: Window2d, groups: int) -> Size:
+    """The product that each group of this convolution is. x_shape (N, C, H, W), w_shape (F, C/G, KH, KW)."""
+    F, CG, KK = w_shape[0] // groups, w_shape[1], math.prod(w_shape[2:])
+    outputs = x_shape[0] * math.prod(window.output_size(x_shape[2:]))
+    return {"forward": (F, outputs, CG * KK), "grad_input": (CG, x_shape[0] * math.prod(x_shape[2:]), F * KK),
+            "grad_weight": (F, CG * KK, outputs)}[direction]
+
+
 def size_class(direction: str, size: Size) -> str:
     """The table's key, such as "forward, rows <= 64, columns > 16384, sum > 32"."""
-    bounds = zip(("rows", "columns", "sum"), size, (ROWS, COLUMNS, SUMS), strict=True)
+    bounds = zip(("rows", "columns", "sum"), size, ENDS[direction], strict=True)
     return ", ".join([direction, *(_class(name, n, ends) for name, n, ends in bounds)])
 
 
 def examples() -> list[tuple[str, str, Size]]:
-    """(size class, direction, a size well inside it) for every row of the table."""
-    sizes = [(r, c, s) for r in (*ROWS, 2 * ROWS[-1]) for c in (*COLUMNS, 8 * COLUMNS[-1]) for s in (*SUMS, 16 * SUMS[-1])]
-    return [(size_class(direction, size), direction, size) for direction in DIRECTIONS for size in sizes]
+    """(size class, direction, a size inside it) for every row of the table: the largest, and beyond the last end 2, 8 and 16 times that."""
+    return [(size_class(direction, size), direction, size) for direction in DIRECTIONS for size in itertools.product(
+        *((*ends, beyond * ends[-1]) for ends, beyond in zip(ENDS[direction], (2, 8, 16), strict=True)))]
 
 
-def reasoned(size: Size) -> str:
+def reasoned(direction: str, size: Size) -> str:
     """A product of few rows would leave most of a tile empty; a small one has too few large tiles to keep a GPU busy."""
-    rows, columns, _ = size
-    if rows <= ROWS[0]:
+    (rows, columns, _), (ends, widths, _) = size, ENDS[direction]
+    if rows <= ends[0]:
         return "direct"
-    return "blocked" if rows <= ROWS[1] or columns <= COLUMNS[0] else "pipelined"
+    return "blocked" if rows <= ends[1] or columns <= widths[0] else "pipelined"
 
 
 @functools.cache
 def table(gpu: str | None) -> Table:
     """What was measured on this model of GPU, else what was reasoned."""
-    found = {key: reasoned(size) for key, _, size in examples()}
+    found = {key: reasoned(direction, size) for key, direction, size in examples()}
     return {**found, **{k: v for k, v in _measured(gpu).items() if k in found and v in RUNGS}}
 
 

@@ -75,7 +75,7 @@ def test_every_size_has_a_rung() -> None:
     assert len(table) == len({key for key, _, _ in choice.examples()}) == 3 * 4 * 3 * 2
     for key, direction, size in choice.examples():
         assert choice.size_class(direction, size) == key
-        assert choice.rung(direction, size, None) == table[key] == choice.reasoned(size)
+        assert choice.rung(direction, size, None) == table[key] == choice.reasoned(direction, size)
     assert choice.size_class("forward", (64, 1025, 33)) == "forward, rows <= 64, columns <= 16384, sum > 32"
     assert choice.rung("grad_weight", (1, 9, 10**6), None) == "direct"     # depthwise
 
@@ -106,3 +106,13 @@ def test_a_damaged_table_is_as_if_nothing_had_been_measured(cache: Path, text: s
     choice.keep("GPU A", {choice.size_class("forward", (128, 10**6, 576)): "im2col"})
     assert choice.rung("forward", (128, 10**6, 576), "GPU A") == "im2col"
     assert json.loads(cache.read_text())["GPU A"]
+
+
+@given(conv_geometries())
+def test_the_size_of_a_product(g: Geometry) -> None:
+    """Rows x columns is what is computed, and the sums have as many terms as the definition says."""
+    for direction, result in (("forward", g.y_shape), ("grad_input", g.x_shape), ("grad_weight", g.w_shape)):
+        rows, columns, terms = choice.size_of(direction, g.x_shape, g.w_shape, g.window, g.groups)
+        assert g.groups * rows * columns == np.prod(result)
+        assert terms == {"forward": g.terms, "grad_input": g.F // g.groups * np.prod(g.window.kernel),
+                         "grad_weight": np.prod(g.y_shape) // g.F}[direction]
