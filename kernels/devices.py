@@ -124,9 +124,9 @@ def details(device: str) -> tuple[str, ...]:
     if device == "cuda":
         import cupy
 
-        name, (major, minor), (_, memory) = gpu_name(), gpu_capability(), cupy.cuda.Device().mem_info
+        (major, minor), (_, memory) = gpu_capability(), cupy.cuda.Device().mem_info
         version = cupy.cuda.runtime.runtimeGetVersion()
-        return (f"GPU: {name}, compute capability {major}.{minor}, {memory / 2**30:.0f} GiB",
+        return (f"GPU: {gpu_name()}, compute capability {major}.{minor}, {memory / 2**30:.0f} GiB",
                 f"CuPy {cupy.__version__}, CUDA {version // 1000}.{version % 1000 // 10}")
     from minicnn.kernels.cuda_backend import nvrtc
 
@@ -135,14 +135,13 @@ def details(device: str) -> tuple[str, ...]:
 
 def gpu_name() -> str:
     """Such as "NVIDIA GeForce RTX 4090"."""
-    import cupy
+    from minicnn.kernels.cuda_backend import cupy_engine
 
-    return str(cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)["name"].decode())
+    return cupy_engine.ENGINE.gpu
 
 
 def gpu_capability() -> tuple[int, int]:
     """Such as (8, 9)."""
-    import cupy
+    from minicnn.kernels.cuda_backend import cupy_engine
 
-    properties = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)
-    return int(properties["major"]), int(properties["minor"])
+    return divmod(cupy_engine.ENGINE.compute_capability, 10)

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from minicnn.models import MultiLayerCNN
 from minicnn.nn import functional as F
 from minicnn.training import Predictor, checkpoint, evaluate, fit, metrics
 from minicnn.training.checkpoint import Description
+from tests import fake_cupy
 from tests.compare import TRAINING64, assert_bounded, assert_close64, assert_equal
 from tests.device import SIM, needs_simulator, transfers
 from tests.strategies import floats, integers
@@ -31,6 +32,13 @@ pytestmark = needs_simulator
 def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that says it has a GPU."""
     monkeypatch.setitem(kernels._BACKENDS, "cuda", ("cuda_backend", lambda: None))
+
+
+@pytest.fixture
+def cupy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """CuPy's stand-in."""
+    with fake_cupy.installed(monkeypatch) as module:
+        yield module
 
 
 @pytest.fixture
@@ -72,7 +80,8 @@ def test_one_gpu_is_used(gpu: None) -> None:
 @pytest.mark.parametrize("ask", [
     lambda: minicnn.device("cuda"), lambda: minicnn.randn(2, device="cuda"), lambda: minicnn.as_tensor(1, device="cuda"),
     lambda: minicnn.ones(1).to("cuda"), lambda: minicnn.ones(1).cuda(), lambda: nn.Linear(1, 1).cuda(),
-    lambda: minicnn.zeros(1, device="cuda"), lambda: nn.ReLU().to(device="cuda"), minicnn.cuda.synchronize, minicnn.cuda.get_device_name, minicnn.cuda.get_device_capability,
+    lambda: minicnn.zeros(1, device="cuda"), lambda: nn.ReLU().to(device="cuda"), minicnn.cuda.synchronize,
+    minicnn.cuda.get_device_name, minicnn.cuda.get_device_capability,
 ])
 def test_a_device_that_is_not_there_says_why(no_gpu: None, ask: Any) -> None:
     with pytest.raises(ValueError, match=r"^no device 'cuda': there is no GPU$"):
@@ -249,6 +258,33 @@ def test_where_an_array_is() -> None:
     assert type(devices.host(np.float32(1))) is np.ndarray
 
 
+# A GPU: the stand-in for CuPy
+
+def test_tensors_on_a_gpu(cupy: Any) -> None:
+    transfers()
+    x = minicnn.tensor([[1.0, 2.0]], requires_grad=True)
+    y = x.cuda() * 2
+    assert (y.device, y.device.type, y.device.index, type(y.array)) == ("cuda:0", "cuda", 0, cupy.ndarray)
+    y.sum().backward()
+    assert transfers() == (1, 1)
+    assert_equal(x.grad, np.array([[2, 2]], np.float32))
+    z = minicnn.zeros(2, device="cuda") + minicnn.arange(2, device="cuda:0") + minicnn.full((2,), 3, device=y.device)
+    assert transfers() == (0, 0)
+    assert repr(z) == "tensor([3., 4.], device='cuda:0')"
+    assert z.to(SIM).device == SIM
+    assert nn.Linear(2, 2).cuda().weight.device == "cuda:0"
+
+
+def test_what_is_said_of_a_gpu(cupy: Any) -> None:
+    assert (minicnn.cuda.is_available(), minicnn.cuda.device_count()) == (True, 1)
+    assert (minicnn.cuda.get_device_name(), minicnn.cuda.get_device_capability("cuda:0")) == (fake_cupy.GPU, (8, 0))
+    before = fake_cupy.COUNTS["synchronize"]
+    minicnn.cuda.synchronize()
+    assert fake_cupy.COUNTS["synchronize"] == before + 1
+    assert kernels.details("cuda") == ("GPU: Simulated GPU, compute capability 8.0, 8 GiB", "CuPy 14.2.0, CUDA 13.2")
+    assert f"{'cuda':10}available" in command("backends").stdout.splitlines()
+
+
 # Random numbers
 
 def test_dropout_makes_its_mask_on_the_device() -> None:
@@ -326,7 +362,7 @@ def test_state_moves_between_devices(optimizer: Callable[[Any], optim.Optimizer]
         stepper.step()
 
     def fresh() -> nn.Module:
-        """Without dropout, and without a bias before batch norm, whose gradient is rounding: what Adam makes of that has a sign by chance."""
+        """Without dropout, and without a bias before batch norm: its gradient is rounding, of which Adam makes a step by chance."""
         minicnn.manual_seed(3)
         return nn.Sequential(nn.Conv2d(1, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
                              nn.Linear(64, 5)).double()
@@ -416,14 +452,15 @@ def test_labels_on_a_device_are_not_looked_at() -> None:
 
 # Training
 
+@pytest.mark.parametrize("device", [SIM, "cuda"])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
-def test_a_step_copies_nothing_but_the_batch_and_the_loss(optimizer: Callable[[Any], optim.Optimizer]) -> None:
-    net = small().to(SIM)
+def test_a_step_copies_nothing_but_the_batch_and_the_loss(optimizer: Callable[[Any], optim.Optimizer], device: str, cupy: Any) -> None:
+    net = small().to(device)
     stepper, criterion = optimizer(net.parameters()), nn.CrossEntropyLoss(label_smoothing=0.1)
     images, labels = Tensor(floats((4, 1, 8, 8), 0)), minicnn.tensor([0, 1, 2, 3])
     for _ in range(2):
         transfers()
-        x, t = images.to(SIM), labels.to(SIM)
+        x, t = images.to(device), labels.to(device)
         assert transfers() == (2, 0)
         stepper.zero_grad()
         loss = criterion(net(x), t)
