@@ -3,6 +3,7 @@
 #include "matrices.cuh"
 
 const int TILE = 64, DEPTH = 16, THREADS = 256;
+const int BLOCKS = sizeof(real) == 4 ? 4 : 2;                  // of a multiprocessor, at least: a thread may have 64 registers, or 128
 
 // For every k a thread loads 4 + 4 values from shared memory and makes 16 products of them: half a load a product, where rung 2 needs two.
 //
@@ -24,10 +25,11 @@ template <class Matrices> __device__ void product(const Matrices &matrices) {
             b[k][p] = p0 + p < matrices.P && k0 + k < matrices.last ? matrices.b(k0 + k, p0 + p) : 0;
         }
         __syncthreads();
+        const real *columns = &a[0][ty * 4], *rows = &b[0][tx * 4];    // they move, so that the loop has two additions for addresses
 #pragma unroll 8
-        for (int k = 0; k < DEPTH; k++) {
+        for (int k = 0; k < DEPTH; k++, columns += TILE + 4, rows += TILE) {
             real column[4], row[4];
-            for (int i = 0; i < 4; i++) column[i] = a[k][ty * 4 + i], row[i] = b[k][tx * 4 + i];
+            for (int i = 0; i < 4; i++) column[i] = columns[i], row[i] = rows[i];
             for (int i = 0; i < 4; i++)
                 for (int j = 0; j < 4; j++) sums[i][j] += column[i] * row[j];
         }
@@ -40,14 +42,17 @@ template <class Matrices> __device__ void product(const Matrices &matrices) {
         }
 }
 
-extern "C" __global__ void __launch_bounds__(256) conv2d_blocked(const real *x, const real *w, const real *b, real *y, Conv conv, int relu) {
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) conv2d_blocked(const real *x, const real *w, const real *b,
+                                                                            real *y, Conv conv, int relu) {
     product(Forward(x, w, b, y, conv, blockIdx.z, relu));
 }
 
-extern "C" __global__ void __launch_bounds__(256) conv2d_blocked_grad_input(const real *dy, const real *w, real *dx, Conv conv) {
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) conv2d_blocked_grad_input(const real *dy, const real *w,
+                                                                                       real *dx, Conv conv) {
     product(InputGradient(dy, w, dx, conv, blockIdx.z));
 }
 
-extern "C" __global__ void __launch_bounds__(256) conv2d_blocked_grad_weight(const real *dy, const real *x, real *parts, Conv conv, int splits) {
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) conv2d_blocked_grad_weight(const real *dy, const real *x,
+                                                                                        real *parts, Conv conv, int splits) {
     product(WeightGradient(dy, x, parts, conv, blockIdx.z / splits, blockIdx.z % splits, splits));
 }
