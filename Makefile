@@ -1,11 +1,12 @@
 # make train: a virtual environment, minicnn in it, and a small CNN trained on the embedded digits.
 # make test:  the test extra, and all tests.      make lint: ruff and mypy.
+# make gpu-check: on a machine with an NVIDIA GPU, all that only a GPU can show: tests, compute-sanitizer, times beside cuDNN.
 # make bench: the peers (torch, JAX, ONNX Runtime), every benchmark (an hour or so), and README's tables and plots from it.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: train test lint bench smoke clean
+.PHONY: train test lint bench smoke gpu-check clean
 
 train: $(VENV)/installed
 	$(BIN)/minicnn train
@@ -21,6 +22,10 @@ bench: $(VENV)/installed-peers
 smoke: $(VENV)/installed-test
 	$(BIN)/minicnn bench all build/smoke --quick
 	$(BIN)/minicnn bench report --check
+
+# Results go to build/gpu. Without a GPU it says what is missing, and fails.
+gpu-check: $(VENV)/installed-cuda
+	$(BIN)/python -m minicnn.benchmarks.gpu_check $(ARGS)
 
 # kernels/ is imported as minicnn.kernels: mypy, which reads files, is shown the tree as it is installed.
 lint: $(VENV)/installed-lint
@@ -46,6 +51,10 @@ $(VENV)/installed-peers: $(VENV)/bin/python pyproject.toml
 
 $(VENV)/installed-test: $(VENV)/bin/python pyproject.toml
 	$(BIN)/python -m pip install -q -e '.[test]'
+	touch $@
+
+$(VENV)/installed-cuda: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install -q -e '.[test,cuda]'
 	touch $@
 
 $(VENV)/installed-lint: $(VENV)/bin/python pyproject.toml

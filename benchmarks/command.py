@@ -2,12 +2,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import importlib.util
-from collections.abc import Iterator
+import inspect
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -19,8 +21,10 @@ Match = Annotated[str | None, typer.Option(help="Only the suite's problems whose
 Directions = Annotated[str | None, typer.Option(metavar="NAMES", help="Only these, separated by commas.", show_default="all")]
 Contestants = Annotated[str | None, typer.Option(metavar="NAMES", show_default="all that are installed",
                                                  help="Names or beginnings of names, separated by commas: minicnn, torch, jax, onnx, ...")]
-Backend = Annotated[str | None, typer.Option(help="Of minicnn's backends only this one: numba or numpy.", show_default="all")]
+Backend = Annotated[str | None, typer.Option(show_default="all", help="Of minicnn's backends only this one, and peers on the same device: "
+                                                                     "numba, numpy or cuda.")]
 Peers = Annotated[bool, typer.Option("--peers/--no-peers", help="Measure torch, JAX and ONNX Runtime too, where they are installed.")]
+Tune = Annotated[bool, typer.Option("--tune", help="Measure the ways to convolve on this GPU, and from then on use the fastest.")]
 Threads = Annotated[int | None, typer.Option(help="For every contestant alike.", show_default="physical cores")]
 Rounds = Annotated[int, typer.Option(help="Turns of each contestant.")]
 Seconds = Annotated[float, typer.Option(help="Measured calls in a turn, in seconds.")]
@@ -60,10 +64,13 @@ def _suite_command(kind: str, short: str, text: str, example: str) -> None:
     def command(
         problems: Problems = None, match: Match = None, directions: Directions = None, contestants: Contestants = None,
         backend: Backend = None, peers: Peers = True, threads: Threads = None, rounds: Rounds = 7, seconds: Seconds = 0.04,
-        subnormal: Subnormal = False, seed: Seed = 0, json: Json = None, markdown: Markdown = False,
+        subnormal: Subnormal = False, seed: Seed = 0, json: Json = None, markdown: Markdown = False, tune: Tune = False,
     ) -> None:
         run = _run()
 
+        if tune:
+            _tune(problems, json)
+            return
         chosen = run.problems(kind, problems or [], match)
         ways = run.directions(kind, directions)
         settings = run.settings(threads, rounds, seconds, seed, subnormal)
@@ -82,7 +89,30 @@ def _suite_command(kind: str, short: str, text: str, example: str) -> None:
       minicnn bench {kind} {example}
       minicnn bench {kind} --backend numpy --no-peers --json {kind}.json
     """
+    if kind != "conv":                                         # the others have nothing to choose from
+        command = _without(command, "tune")
     app.command(kind, short_help=short)(command)
+
+
+def _without(command: Callable[..., None], option: str) -> Callable[..., None]:
+    """The command without that option on the command line."""
+    signature = inspect.signature(command, eval_str=True)
+
+    @functools.wraps(command)
+    def shorter(**options: Any) -> None:
+        command(**options)
+
+    kept = [parameter for parameter in signature.parameters.values() if parameter.name != option]
+    shorter.__signature__ = signature.replace(parameters=kept)  # type: ignore[attr-defined]  # which typer reads
+    return shorter
+
+
+def _tune(problems: list[str] | None, json: str | None) -> None:
+    if problems:
+        raise ValueError(f"--tune measures convolutions of its own, one of each size; it does not take {' '.join(problems)}")
+    from minicnn.benchmarks import tune
+
+    tune.command(json)
 
 
 _suite_command("conv", "Convolution: forward and both gradients.",
@@ -99,7 +129,8 @@ _suite_command("infer", "One forward pass of a network.", "Time one forward pass
 @app.command(short_help="One convolution, computed every way.")
 def ladder(
     problem: Annotated[str, typer.Argument(metavar="PROBLEM", help="A problem string.")] = "mb1ic16ih14oc16oh14kh3ph1",
-    backend: Annotated[str | None, typer.Option(help="Measure this backend too: numba or numpy.", show_default="none")] = None,
+    backend: Annotated[str | None, typer.Option(help="Measure this backend too: numba or numpy; cuda: it, and only what is on a GPU.",
+                                                show_default="none")] = None,
     peers: Peers = True, threads: Threads = None, rounds: Rounds = 7, seconds: Seconds = 0.04, seed: Seed = 0, json: Json = None,
     markdown: Markdown = False,
 ) -> None:

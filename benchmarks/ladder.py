@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from minicnn import kernels
 from minicnn.benchmarks.collect import Keep, Progress, choose, collect
-from minicnn.benchmarks.contestants import BACKENDS, PEERS, RUNGS, Contestant, check_backend
+from minicnn.benchmarks.contestants import BACKENDS, CPU, PEERS, RUNGS, TF32_PEERS, Contestant, check_backend
 from minicnn.benchmarks.problems import Conv
 from minicnn.benchmarks.race import Settings
 from minicnn.benchmarks.results import Results
@@ -16,11 +16,12 @@ LARGE = Conv.parse("mb64ic32ih28oc32oh28kh3ph1")
 
 
 def entrants(backend: str | None, peers: bool) -> Sequence[Contestant]:
-    """The rungs in their order; a backend, if asked for; and torch in both memory orders, if asked for."""
+    """The rungs in their order; a backend and torch in both memory orders, if asked for. Of backend "cuda" only what is on a GPU."""
     if backend:
         check_backend(backend)
-    torch = [c for c in PEERS if peers and c.module == "with_torch" and c.setting != "compile"]
-    return [*RUNGS, *(c for c in BACKENDS if c.setting == backend), *torch]
+    torch = [c for c in (*PEERS, *TF32_PEERS) if peers and c.module.startswith("with_torch") and c.setting != "compile"]
+    everyone = [*RUNGS, *(c for c in BACKENDS if c.setting == backend), *torch]
+    return [c for c in everyone if c.league != CPU] if backend == "cuda" else everyone
 
 
 def collect_ladder(problem: Conv, backend: str | None, peers: bool, settings: Settings, progress: Progress = lambda *_: None,

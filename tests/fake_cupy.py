@@ -194,6 +194,7 @@ class Device:
 
     compute_capability = "80"                                  # a str, as CuPy's
     mem_info = (6 << 30, 8 << 30)                              # free, in all
+    pci_bus_id = "0000:01:00.0"
 
     def synchronize(self) -> None:
         COUNTS["synchronize"] += 1

@@ -15,9 +15,10 @@ def reached(m: Measurement) -> bool:
     return bool(m.turns and m.extra.get("reached"))
 
 
-def best_torch(measurements: list[Measurement]) -> Measurement | None:
-    """torch's fastest setting among those that reached the target."""
-    return min((m for m in measurements if reached(m) and m.contestant.startswith("torch")), key=lambda m: m.median, default=None)
+def best_torch(results: Results, case: Case, league: str) -> Measurement | None:
+    """torch's fastest setting in the league among those that reached the target."""
+    torch = [m for m in results.of(case) if reached(m) and m.contestant.startswith("torch") and results.league(m.contestant) == league]
+    return min(torch, key=lambda m: m.median, default=None)
 
 
 def table(results: Results, case: Case) -> Table:
@@ -25,14 +26,13 @@ def table(results: Results, case: Case) -> Table:
     measurements = results.of(case)
     target = next((f" to {m.extra['target']:.0%}" for m in measurements if "target" in m.extra), "")
     shown = Table(f"{case.id}, {case.direction}{target}", COLUMNS, [])
-    best = best_torch(measurements)
     fastest = min((m for m in measurements if reached(m)), key=lambda m: m.median, default=None)
     for m in measurements:
         if not m.turns:
             shown.rows.append([m.contestant, "-", "-", "-", "-", "-", "-"])
             shown.notes.append(f"{m.contestant}: no time: {m.refused}")
             continue
-        time = units.seconds(m.median)
+        time, best = units.seconds(m.median), best_torch(results, case, results.league(m.contestant))
         shown.rows.append([m.contestant, "yes" if reached(m) else "no", str(m.extra["epochs"]), f"{m.extra['accuracy']:.2%}",
                            units.seconds(m.first_call), Bold(time) if m is fastest else time,
                            units.short(best.median / m.median) if best and reached(m) else "-"])

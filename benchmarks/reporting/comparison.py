@@ -54,8 +54,10 @@ def compare_runs(a: Results, b: Results) -> list[Change]:
     for case in a.cases:
         there = {m.contestant: m for m in b.of(case) if m.turns}
         pairs = [(m, there[m.contestant]) for m in a.of(case) if m.turns and m.contestant in there]
-        torch = min((pair for pair in pairs if _is_torch(pair[0])), key=lambda pair: pair[0].median + pair[1].median, default=None)
-        changes += [_change(case, before, after, None if _is_torch(before) else torch) for before, after in pairs]
+        for league in dict.fromkeys(a.league(before.contestant) for before, _ in pairs):
+            own = [pair for pair in pairs if a.league(pair[0].contestant) == league]
+            torch = min((pair for pair in own if _is_torch(pair[0])), key=lambda pair: pair[0].median + pair[1].median, default=None)
+            changes += [_change(case, before, after, None if _is_torch(before) else torch) for before, after in own]
     return changes
 
 
@@ -84,6 +86,8 @@ def warnings(a: Results, b: Results) -> list[str]:
     found = {"suite": (a.suite, b.suite), "number of threads": (a.settings.get("threads"), b.settings.get("threads"))}
     for key, name in (("cpu", "CPU"), ("physical_cores", "number of cores"), ("isa", "instruction set"), ("os", "operating system")):
         found[name] = a.machine.get(key), b.machine.get(key)
+    for key, name in (("name", "GPU"), ("driver", "GPU's driver")):
+        found[name] = a.machine.get("gpu", {}).get(key), b.machine.get("gpu", {}).get(key)
     versions, others = a.machine.get("libraries", {}), b.machine.get("libraries", {})
     found |= {f"version of {name}": (versions[name], others[name]) for name in versions if name in others and name != "minicnn"}
     found |= _entrants(a, b, "BLAS kernel", lambda entrant: entrant.blas)

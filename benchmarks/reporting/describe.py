@@ -22,8 +22,12 @@ def describe(results: Results) -> list[Block]:
 
 
 def missing(results: Results) -> list[Block]:
-    """A line for each contestant that could not take part; nothing if all could."""
-    lines = [f"{entrant.name} is missing: {entrant.missing}." for entrant in results.entrants if entrant.missing]
+    """A line for each reason why contestants could not take part; nothing if all could."""
+    reasons: dict[str, list[str]] = {}
+    for entrant in results.entrants:
+        if entrant.missing:
+            reasons.setdefault(entrant.missing, []).append(entrant.name)
+    lines = [f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} missing: {reason}." for reason, names in reasons.items()]
     return [lines] if lines else []
 
 
@@ -33,8 +37,15 @@ def machine(found: dict[str, Any]) -> str:
     vectors = next((name for isa, name in VECTORS.items() if isa in found.get("isa", ())), "")
     caches = ", ".join(f"{level} {_cache(size)}" for level, size in found.get("caches", {}).items())
     parts = [cpu(found), plural(cores, "core") if cores else "", f"{logical} threads" if logical and logical != cores else "", vectors,
-             caches, found.get("os", ""), found.get("python", "")]
+             caches, found.get("os", ""), found.get("python", ""), gpu(found.get("gpu", {}))]
     return ", ".join(part for part in parts if part)
+
+
+def gpu(found: dict[str, Any]) -> str:
+    """The GPU's part of the fingerprint."""
+    said = [("compute_capability", "compute capability {}"), ("driver", "driver {}"), ("cuda_driver", "CUDA {}"),
+            ("clock_max_mhz", "up to {} MHz"), ("power_limit_w", "{:g} W")]
+    return f"{found['name']} ({', '.join(text.format(found[key]) for key, text in said if key in found)})" if "name" in found else ""
 
 
 def cpu(found: dict[str, Any]) -> str:

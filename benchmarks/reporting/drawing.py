@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from minicnn.benchmarks.reporting import describe
-from minicnn.benchmarks.results import Case, Measurement, Results
+from minicnn.benchmarks.results import CPU, Case, Measurement, Results
 from minicnn.files import write_whole
 
 if TYPE_CHECKING:
@@ -34,9 +34,13 @@ def title(results: Results) -> str:
 
 def contestants(results: Results, case: Case) -> dict[str, Measurement]:
     """What has times on a case, torch only with its best setting."""
-    best = results.best_torch(case)
     found = {m.contestant: m for m in results.of(case) if m.turns and not m.contestant.startswith("torch")}
-    return {**found, TORCH: best} if best else found
+    return found | {best_of(league): best for league in results.leagues() or [CPU] if (best := results.best_torch(case, league))}
+
+
+def best_of(league: str) -> str:
+    """What torch's fastest setting in a league is called."""
+    return TORCH if league == CPU else f"{TORCH} ({league})"
 
 
 def styles(results: Results) -> dict[str, dict[str, Any]]:

@@ -29,7 +29,7 @@ def _row(results: Results, case: Case, m: Measurement, above: Measurement | None
     label = m.algorithm.split(":")[0]
     if not m.turns:
         return [m.contestant, f"{label}, no time: {m.refused}".removeprefix(", "), *predicted, *["-"] * 6]
-    share, best = results.share(case, m), results.best_torch(case)
+    share, best = results.share(case, m), results.best_torch(case, results.league(m.contestant))
     return [m.contestant, label, *predicted, units.seconds(m.median), units.three(results.speed(case, m) / 1e9),
             "-" if share is None else units.percent(share), units.size(m.memory),
             units.short(above.median / m.median) if above and above.turns else "",

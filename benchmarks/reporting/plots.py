@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from minicnn.benchmarks.reporting import units
 from minicnn.benchmarks.reporting.drawing import TORCH, contestants, legend, logarithmic, panels, styles, title
 from minicnn.benchmarks.reporting.summary import by_direction
-from minicnn.benchmarks.results import Case, Results
+from minicnn.benchmarks.results import CPU, Case, Results
 from minicnn.benchmarks.statistics import geometric_mean
 
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ def roofline(results: Results) -> Figure:
     for axes, (direction, cases) in zip(row, directions.items(), strict=True):
         found = [(2 * case.macs / case.bytes, 2 * case.macs / 1e9, contestants(results, case)) for case in cases]
         for name, style in styles(results).items():
-            points = [(x, gflop / measured[name].median) for x, gflop, measured in found if name in measured]
+            points = [(x, gflop / m.median) for x, gflop, measured in found
+                      if (m := measured.get(name)) and results.league(m.contestant) == CPU]
             if points:
                 axes.plot(*zip(*points, strict=True), linestyle="", label=name, markersize=4.5, alpha=0.8, markeredgewidth=0, **style)
                 lowest = min(lowest, *(y for _, y in points))
@@ -77,7 +78,7 @@ def bars(results: Results) -> Figure:
     directions = by_direction(results)
     groups = list(dict.fromkeys(case.group for case in results.cases))
     rows = {group: {group} for group in groups} | ({"all": set(groups)} if len(groups) > 1 else {})
-    shown = {name: style for name, style in styles(results).items() if name != TORCH}
+    shown = {name: style for name, style in styles(results).items() if not name.startswith(TORCH)}
     height = 1.3 + len(rows) * (0.14 + 0.12 * len(shown))
     figure, row = panels(len(directions), height, f"{title(results)}: times as fast as torch's best setting")
     for axes, (direction, cases) in zip(row, directions.items(), strict=True):

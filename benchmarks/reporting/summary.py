@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from minicnn.benchmarks.reporting import units
 from minicnn.benchmarks.reporting.describe import missing
 from minicnn.benchmarks.reporting.document import Block, Bold, Column, Table
+from minicnn.benchmarks.reporting.drawing import TORCH, best_of
 from minicnn.benchmarks.results import Case, Results
 from minicnn.benchmarks.statistics import Ratio, geometric_mean
 
-TORCH = "torch's best"
 MARKS = {"SAME": "≈", "UNCLEAR": "?"}
 CAPTION = ("Numbers: how many times as fast as torch's best setting in the same run (above 1: faster), median of the rounds. ≈: within "
            "3 %. ?: too noisy to tell. Bold: the fastest. Mean: geometric.")
@@ -33,7 +33,8 @@ class Footnotes:
 def summary(results: Results) -> list[Block]:
     """A table for each direction: a row for every case, and one for the geometric means; torch with the time of its best setting."""
     tables = [_direction(results, direction, cases) for direction, cases in by_direction(results).items()]
-    return [*tables, CAPTION, *missing(results)]
+    several = " Each in its own league: the CPU, the GPU, the GPU with TF32." if len(results.leagues()) > 1 else ""
+    return [*tables, CAPTION + several, *missing(results)]
 
 
 def means(results: Results) -> Table:
@@ -62,8 +63,8 @@ def ratios(results: Results, cases: Sequence[Case]) -> dict[str, list[Ratio]]:
     """Every contestant's standings against torch's best setting. That setting itself is as fast as itself."""
     found: dict[str, list[Ratio]] = {}
     for case in cases:
-        best = results.best_torch(case)
         for m, ratio in results.standings(case):
+            best = results.best_torch(case, results.league(m.contestant))
             ratio = Ratio(1, 1, 1, "SAME") if m is best else ratio
             if ratio:
                 found.setdefault(m.contestant, []).append(ratio)
@@ -80,8 +81,8 @@ def mean(found: Sequence[Ratio], cases: int) -> str:
 
 def _direction(results: Results, direction: str, cases: Sequence[Case]) -> Table:
     measured = dict.fromkeys(m.contestant for case in cases for m in results.of(case))
-    names = list(dict.fromkeys(TORCH if name.startswith("torch") else name for name in measured))
-    names.sort(key=TORCH.__eq__)                               # last
+    names = list(dict.fromkeys(_column(results, name) for name in measured))
+    names.sort(key=lambda name: name.startswith(TORCH))        # last
     table, footnotes = Table(direction, [Column("problem", left=True), *map(Column, names)], []), Footnotes()
     group = ""
     for case in cases:
@@ -92,21 +93,21 @@ def _direction(results: Results, direction: str, cases: Sequence[Case]) -> Table
         table.rows.append([case.id, *(cells.get(name) or footnotes.dash("not measured") for name in names)])
     found = ratios(results, cases)
     if found:
-        table.rows.append([Bold("mean"), *("1" if name == TORCH else mean(found.get(name, []), len(cases)) for name in names)])
+        table.rows.append([Bold("mean"), *("1" if name.startswith(TORCH) else mean(found.get(name, []), len(cases)) for name in names)])
     table.notes = footnotes.lines()
     return table
 
 
 def _cells(results: Results, case: Case, footnotes: Footnotes) -> dict[str, str]:
     """What to print for each contestant, the fastest in bold; times where torch has none to be held against."""
-    cells, speeds = dict[str, str](), dict[str, float]()
-    best = results.best_torch(case)
+    cells, leagues = dict[str, str](), dict[str, dict[str, float]]()
     for m, ratio in results.standings(case):
-        name = TORCH if m.contestant.startswith("torch") else m.contestant
+        name, league = _column(results, m.contestant), results.league(m.contestant)
+        best, speeds = results.best_torch(case, league), leagues.setdefault(league, {})
         if m is best:
-            setting = m.contestant.removeprefix("torch").strip(" .")
+            setting = m.contestant.removeprefix("torch").removeprefix(" CUDA").strip(" .")
             cells[name], speeds[name] = f"{units.seconds(m.median)}{f' ({setting})' if setting else ''}", 1.0
-        elif name == TORCH:
+        elif name.startswith(TORCH):
             cells.setdefault(name, "" if best else footnotes.dash(m.refused))
         elif ratio:
             cells[name], speeds[name] = MARKS.get(ratio.verdict, "") + units.short(ratio.value), ratio.value
@@ -114,7 +115,12 @@ def _cells(results: Results, case: Case, footnotes: Footnotes) -> dict[str, str]
             cells[name], speeds[name] = units.seconds(m.median), 1 / m.median
         else:
             cells[name] = footnotes.dash(m.refused)
-    if speeds:
+    for speeds in filter(None, leagues.values()):
         fastest = max(speeds, key=speeds.__getitem__)
         cells[fastest] = Bold(cells[fastest])
     return cells
+
+
+def _column(results: Results, contestant: str) -> str:
+    """Its own; torch's settings share one."""
+    return best_of(results.league(contestant)) if contestant.startswith("torch") else contestant

@@ -8,7 +8,7 @@ from minicnn.benchmarks.reporting import accuracy_table, document, ladder_table,
 from minicnn.benchmarks.reporting.describe import describe, missing
 from minicnn.benchmarks.reporting.document import Block, Column, Table
 from minicnn.benchmarks.reporting.summary import summary
-from minicnn.benchmarks.results import Case, Measurement, Results
+from minicnn.benchmarks.results import CPU, TF32, Case, Measurement, Results
 from minicnn.benchmarks.statistics import Ratio
 
 if TYPE_CHECKING:
@@ -35,7 +35,15 @@ def caption(results: Results) -> str:
     """What the columns of case_table mean."""
     if results.kind in CAPTIONS:
         return CAPTIONS[results.kind]
-    return CAPTION.format(limit=" ".join(dict.fromkeys(LIMITS[case.bound] for case in results.cases)))
+    return CAPTION.format(limit=" ".join(dict.fromkeys(LIMITS[case.bound] for case in results.cases))) + on_gpu(results)
+
+
+def on_gpu(results: Results) -> str:
+    """What to know about those who compute on a GPU, if there are any."""
+    if not set(results.leagues()) - {CPU}:
+        return ""
+    return (" On a GPU arrays are there beforehand, a time ends when the GPU is done, MiB is what the memory pool took, and torch is torch "
+            f"on the GPU{': with TF32 for who uses it' if TF32 in results.leagues() else ''}.")
 
 
 def detail(results: Results, cases: Sequence[Case] | None = None) -> list[Block]:
@@ -72,9 +80,9 @@ def notes(results: Results) -> list[Block]:
 
 def _speed_table(results: Results, case: Case) -> Table:
     table = Table(title(case), _columns(case), [])
-    best = results.best_torch(case)
     for m, ratio in results.standings(case):
         if m.turns:
+            best = results.best_torch(case, results.league(m.contestant))
             table.rows.append([m.contestant, m.algorithm, *_figures(results, case, m), *_verdict(ratio, m is best)])
         else:
             table.rows.append([m.contestant, f"no time: {m.refused}", *["-"] * 8, ""])

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from minicnn import kernels
 from minicnn.benchmarks import collect, run
 from minicnn.benchmarks.contestants import BACKENDS, PEERS, Contestant, with_minicnn
-from minicnn.benchmarks.results import Entrant, Results
+from minicnn.benchmarks.results import CPU, Entrant, Results
 from minicnn.cli import app
 
 QUICK = ["--threads", "1", "--rounds", "2", "--seconds", "0.001"]
@@ -144,7 +145,7 @@ def test_peers_that_are_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     reasons = {c.name: c.missing() for c in PEERS}
     assert reasons == {
-        **dict.fromkeys(["torch contiguous", "torch channels_last", "torch.compile"],
+        **dict.fromkeys(["torch contiguous", "torch channels_last", "torch.compile", "torch CUDA contiguous", "torch CUDA channels_last"],
                         "the package torch is not installed: pip install 'minicnn[peers]'"),
         "JAX": "the package jax is not installed: pip install 'minicnn[peers]'",
         "ONNX Runtime": "the packages onnx and onnxruntime are not installed: pip install 'minicnn[peers]'"}
@@ -153,6 +154,20 @@ def test_peers_that_are_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_those_that_only_infer_do_not_train() -> None:
     assert "ONNX Runtime" in [c.name for c in run.contestants(None, None, True)[0]]
     assert "ONNX Runtime" not in [c.name for c in run.contestants(None, None, True, trains=True)[0]]
+
+
+def test_a_backend_races_with_peers_on_its_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(kernels._BACKENDS, "cuda", ("cuda_backend", lambda: None))
+    monkeypatch.setattr(Contestant, "missing", lambda self: None)
+    assert [c.name for c in run.contestants(None, "cuda", True)[0]] == ["minicnn cuda", "torch CUDA contiguous", "torch CUDA channels_last"]
+    assert [c.league for c in run.contestants(None, "numpy", True)[0]] == [CPU] * 6
+    assert len(run.contestants(None, None, True)[0]) == len(BACKENDS) + len(PEERS)
+    assert [c.name for c in run.contestants(None, "cuda", False)[0]] == ["minicnn cuda"]
+
+
+def test_a_simulated_device_is_not_timed() -> None:
+    with pytest.raises(ValueError, match=r"^backend 'cuda-sim' is not timed: a simulated device has no speed of its own$"):
+        run.contestants(None, "cuda-sim", False)
 
 
 def test_another_number_of_threads_is_noted() -> None:

@@ -9,10 +9,11 @@ from minicnn import kernels
 from minicnn.benchmarks.ladder import LARGE, SMALL, collect_ladder, entrants
 from minicnn.benchmarks.problems import Conv
 from minicnn.benchmarks.race import Settings
+from minicnn.benchmarks.results import GPU, TF32
 from minicnn.kernels import reference
 from minicnn.kernels.numba_backend import memory, register_tile
 
-USABLE = [rung for rung in kernels.LADDER if not rung.missing()]
+USABLE = [rung for rung in kernels.LADDER if not rung.missing() and not rung.on_cuda]
 QUICK = [rung for rung in USABLE[1:] if not (numba.config.DISABLE_JIT and rung.module.startswith("numba_backend."))]
 SHAPES = ["mb4ic8ih20iw22oc12kh3ph1", "mb40ic32ih28oc32kh3ph1", "g2mb8ic8ih20iw22oc12kh3sh2ph1", "mb8ic8ih20iw22oc12kh3", "mb3ic5ih9oc7kh1",
           "mb30ic64ih28oc8kh3kw2pw1ph0sw2"]
@@ -86,7 +87,7 @@ def test_the_ladder_of_the_registry() -> None:
     results = collect_ladder(problem, "numpy", False, Settings(1, rounds=2, seconds=0.001), keep=kept.append)
     assert kept[-1] is results
     rows = {m.contestant: m for m in results.measurements}
-    assert list(rows) == [*(rung.name for rung in USABLE), "minicnn numpy"]
+    assert [name for name in rows if not name.startswith("cuda-")] == [*(rung.name for rung in USABLE), "minicnn numpy"]
     for rung in USABLE:
         m = rows[rung.name]
         assert (m.refused, m.verified, m.algorithm) == ("", "exact", rung.label.split(":")[0])
@@ -96,8 +97,20 @@ def test_the_ladder_of_the_registry() -> None:
 
 
 def test_who_climbs() -> None:
-    assert [c.name for c in entrants(None, True)] == [*(rung.name for rung in kernels.LADDER), "torch contiguous", "torch channels_last"]
-    assert [c.name for c in entrants("numpy", False)] == [*(rung.name for rung in kernels.LADDER), "minicnn numpy"]
+    on_gpu = ["torch CUDA contiguous", "torch CUDA channels_last", "torch CUDA TF32"]
+    rungs = [rung.name for rung in kernels.LADDER]
+    assert [c.name for c in entrants(None, True)] == [*rungs, "torch contiguous", "torch channels_last", *on_gpu]
+    assert [c.name for c in entrants("numpy", False)] == [*rungs, "minicnn numpy"]
+
+
+def test_who_climbs_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What rounds to TF32 is a league of its own."""
+    monkeypatch.setitem(kernels._BACKENDS, "cuda", ("cuda_backend", lambda: None))
+    found = entrants("cuda", True)
+    assert [c.name for c in found] == [*(rung.name for rung in kernels.LADDER if rung.on_cuda), "minicnn cuda", "torch CUDA contiguous",
+                                       "torch CUDA channels_last", "torch CUDA TF32"]
+    assert [c.name for c in found if c.league == TF32] == ["cuda-tensor-cores", "torch CUDA TF32"]
+    assert {c.league for c in found} == {GPU, TF32}
 
 
 def test_loops_are_not_waited_for() -> None:

@@ -8,9 +8,10 @@ import pytest
 from minicnn import kernels
 from minicnn.benchmarks.contestants import BACKENDS, RUNGS, with_minicnn
 from minicnn.benchmarks.problems import Conv, Linear, Network
+from minicnn.benchmarks.results import CPU
 from tests.benchmarks.contestant import CASES, FOUR_SIDES, IDS, NETWORKS, check, check_training
 
-USABLE = [c.setting for c in BACKENDS if not c.missing()]
+USABLE = [c.setting for c in BACKENDS if c.league == CPU and not c.missing()]      # tests/gpu has the others
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +28,7 @@ def test_right(setting: str, problem: Any, direction: str) -> None:
     check(with_minicnn, setting, problem, direction)
 
 
-@pytest.mark.parametrize("rung", [rung for rung in RUNGS if not rung.missing()], ids=lambda rung: rung.name)
+@pytest.mark.parametrize("rung", [rung for rung in RUNGS if rung.league == CPU and not rung.missing()], ids=lambda rung: rung.name)
 @pytest.mark.parametrize("direction", Conv.directions)
 def test_rungs(rung: Any, direction: str) -> None:
     check(with_minicnn, rung.setting, FOUR_SIDES, direction)
