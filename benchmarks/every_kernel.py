@@ -63,8 +63,7 @@ def _convolutions(device: str, dtype: type) -> None:
     """Every rung, forward and both gradients, with groups, strides, dilation and padding of four sizes."""
     random = np.random.default_rng(0)
     window, groups = Window2d.of((3, 2), (2, 1), (1, 0, 2, 1), (1, 2)), 2
-    shapes = (2, 6, 9, 7), (10, 3, 3, 2), (10,)
-    shapes = *shapes, (2, 10, *window.output_size(shapes[0][2:]))
+    shapes = (2, 6, 9, 7), (10, 3, 3, 2), (10,), (2, 10, *window.output_size((9, 7)))
     x, w, b, dy = (devices.move(random.standard_normal(shape).astype(dtype), device) for shape in shapes)
     for rung in kernels.LADDER:
         if rung.on_cuda:

@@ -41,8 +41,11 @@ def size_class(direction: str, size: Size) -> str:
 
 def examples() -> list[tuple[str, str, Size]]:
     """(size class, direction, a size inside it) for every row of the table: the largest, and beyond the last end 2, 8 and 16 times that."""
-    return [(size_class(direction, size), direction, size) for direction in DIRECTIONS for size in itertools.product(
-        *((*ends, beyond * ends[-1]) for ends, beyond in zip(ENDS[direction], (2, 8, 16), strict=True)))]
+    found = []
+    for direction, (rows, columns, sums) in ENDS.items():
+        for size in itertools.product((*rows, 2 * rows[-1]), (*columns, 8 * columns[-1]), (*sums, 16 * sums[-1])):
+            found.append((size_class(direction, size), direction, size))
+    return found
 
 
 def reasoned(direction: str, size: Size) -> str:

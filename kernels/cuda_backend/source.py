@@ -48,7 +48,7 @@ def _expanded(file: str, seen: set[str]) -> str:
 def signatures(file: str) -> dict[str, tuple[Parameter, ...]]:
     """The parameters of every extern "C" __global__ kernel of the file, by the kernel's name."""
     code = re.sub(r"//.*", "", text(file))
-    types = {**_SCALARS, **structures(file)}
+    types: dict[str, np.dtype] = {**_SCALARS, **structures(file)}
     found = {}
     for name, parameters in re.findall(r'extern "C" __global__ void\s+(?:__launch_bounds__\([^)]*\)\s+)?(\w+)\((.*?)\)\s*\{', code, re.S):
         found[name] = tuple(_parameter(file, name, declared, types) for declared in parameters.split(","))
