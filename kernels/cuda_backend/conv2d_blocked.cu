@@ -14,6 +14,8 @@ template <class Matrices> __device__ void product(const Matrices &matrices) {
     __shared__ __align__(16) real b[DEPTH][TILE];
     const int t = threadIdx.x, tx = t % 16, ty = t / 16, m0 = blockIdx.y * TILE, p0 = blockIdx.x * TILE;
 
+    const int p = t % TILE;                                    // the column of b that this thread loads
+    const auto column = matrices.column(p0 + p);
     real sums[4][4] = {};
     for (int k0 = matrices.first; k0 < matrices.last; k0 += DEPTH) {
         for (int i = 0; i < TILE * DEPTH / THREADS; i++) {
@@ -21,17 +23,17 @@ template <class Matrices> __device__ void product(const Matrices &matrices) {
             a[k][m] = m0 + m < matrices.M && k0 + k < matrices.last ? matrices.a(m0 + m, k0 + k) : 0;
         }
         for (int i = 0; i < TILE * DEPTH / THREADS; i++) {
-            const int k = t / TILE + i * (THREADS / TILE), p = t % TILE;
-            b[k][p] = p0 + p < matrices.P && k0 + k < matrices.last ? matrices.b(k0 + k, p0 + p) : 0;
+            const int k = t / TILE + i * (THREADS / TILE);
+            b[k][p] = p0 + p < matrices.P && k0 + k < matrices.last ? matrices.b(k0 + k, column) : 0;
         }
         __syncthreads();
         const real *columns = &a[0][ty * 4], *rows = &b[0][tx * 4];    // they move, so that the loop has two additions for addresses
 #pragma unroll 8
         for (int k = 0; k < DEPTH; k++, columns += TILE + 4, rows += TILE) {
-            real column[4], row[4];
-            for (int i = 0; i < 4; i++) column[i] = columns[i], row[i] = rows[i];
+            real u[4], v[4];
+            for (int i = 0; i < 4; i++) u[i] = columns[i], v[i] = rows[i];
             for (int i = 0; i < 4; i++)
-                for (int j = 0; j < 4; j++) sums[i][j] += column[i] * row[j];
+                for (int j = 0; j < 4; j++) sums[i][j] += u[i] * v[j];
         }
         __syncthreads();
     }

@@ -8,10 +8,11 @@ template <class Matrices> __device__ void product(const Matrices &matrices) {
     __shared__ real a[16][16], b[16][16];
     const int tx = threadIdx.x, ty = threadIdx.y, p = blockIdx.x * 16 + tx, m = blockIdx.y * 16 + ty;
 
+    const auto column = matrices.column(p);
     real sum = 0;
     for (int k = matrices.first; k < matrices.last; k += 16) {
         a[ty][tx] = m < matrices.M && k + tx < matrices.last ? matrices.a(m, k + tx) : 0;
-        b[ty][tx] = p < matrices.P && k + ty < matrices.last ? matrices.b(k + ty, p) : 0;
+        b[ty][tx] = p < matrices.P && k + ty < matrices.last ? matrices.b(k + ty, column) : 0;
         __syncthreads();                                       // the tiles are whole
         for (int i = 0; i < 16; i++) sum += a[ty][i] * b[i][tx];
         __syncthreads();                                       // everyone has used them: they may be written over

@@ -6,16 +6,16 @@
 //   InputGradient    channels    images and input pixels    f, kh, kw
 //   WeightGradient   filters     c, kh, kw                  images and output pixels, in `splits` parts
 //
-// Each group of channels is a product of its own.
+// Each group of channels is a product of its own. Divisions are slow, and a thread asks for one column all the time: it finds out once which
+// one that is, with column(p), and b() takes what came of it.
 #include "geometry.cuh"
+#include "place.cuh"
 
-// x at what output pixel (n, oh, ow) = p reads at k = (c, kh, kw); 0 in the padding. channel: the first one of the group
-__device__ inline real patch(const real *x, const Conv &conv, int channel, int k, int p) {
-    const int n = p / (conv.OH * conv.OW), oh = p / conv.OW % conv.OH, ow = p % conv.OW;
-    const int c = k / (conv.KH * conv.KW), kh = k / conv.KW % conv.KH, kw = k % conv.KW;
-    const int h = oh * conv.SH + kh * conv.DH - conv.PT, w = ow * conv.SW + kw * conv.DW - conv.PL;
+// x at what an output (n, oh, ow) reads at the tap (c, kh, kw); 0 in the padding. channel: the first one of the group
+__device__ inline real patch(const real *x, const Conv &conv, int channel, Place tap, Place output) {
+    const int h = output.row * conv.SH + tap.row * conv.DH - conv.PT, w = output.column * conv.SW + tap.column * conv.DW - conv.PL;
     if (h < 0 || h >= conv.H || w < 0 || w >= conv.W) return 0;
-    return x[((n * conv.C + channel + c) * conv.H + h) * conv.W + w];
+    return x[((output.plane * conv.C + channel + tap.plane) * conv.H + h) * conv.W + w];
 }
 
 struct Forward {
@@ -30,7 +30,8 @@ struct Forward {
           first(0), last(conv.C / conv.G * conv.KH * conv.KW) {}
 
     __device__ real a(int m, int k) const { return w[(group * M + m) * last + k]; }
-    __device__ real b(int k, int p) const { return patch(x, conv, group * (conv.C / conv.G), k, p); }
+    __device__ Place column(int p) const { return place(p, conv.OH, conv.OW); }
+    __device__ real b(int k, Place output) const { return patch(x, conv, group * (conv.C / conv.G), place(k, conv.KH, conv.KW), output); }
     __device__ void store(int m, int p, real sum) const {
         const int plane = conv.OH * conv.OW, f = group * M + m;
         if (bias) sum += bias[f];
@@ -53,13 +54,15 @@ struct InputGradient {
         const int taps = conv.KH * conv.KW, f = group * (conv.F / conv.G) + k / taps;
         return w[(f * M + m) * taps + k % taps];
     }
-    // dy of the output that read pixel (n, h, w) = p at offset (kh, kw): oh = (h + PT - kh*DH) / SH; 0 if there is none
-    __device__ real b(int k, int p) const {
-        const int n = p / (conv.H * conv.W), h = p / conv.W % conv.H, w = p % conv.W;
-        const int f = group * (conv.F / conv.G) + k / (conv.KH * conv.KW), kh = k / conv.KW % conv.KH, kw = k % conv.KW;
-        const int u = h + conv.PT - kh * conv.DH, v = w + conv.PL - kw * conv.DW, oh = u / conv.SH, ow = v / conv.SW;
-        if (u < 0 || v < 0 || u % conv.SH || v % conv.SW || oh >= conv.OH || ow >= conv.OW) return 0;
-        return dy[((n * conv.F + f) * conv.OH + oh) * conv.OW + ow];
+    __device__ Place column(int p) const { return place(p, conv.H, conv.W); }
+    // dy of the output that read the pixel (n, h, w) at offset (kh, kw): oh = (h + PT - kh*DH) / SH; 0 if there is none
+    __device__ real b(int k, Place pixel) const {
+        const Place tap = place(k, conv.KH, conv.KW);
+        const int f = group * (conv.F / conv.G) + tap.plane;
+        const int u = pixel.row + conv.PT - tap.row * conv.DH, v = pixel.column + conv.PL - tap.column * conv.DW;
+        const int oh = u / conv.SH, ow = v / conv.SW;
+        if (u < 0 || v < 0 || oh * conv.SH != u || ow * conv.SW != v || oh >= conv.OH || ow >= conv.OW) return 0;
+        return dy[((pixel.plane * conv.F + f) * conv.OH + oh) * conv.OW + ow];
     }
     __device__ void store(int m, int p, real sum) const {
         const int plane = conv.H * conv.W;
@@ -85,6 +88,7 @@ struct WeightGradient {
         const int plane = conv.OH * conv.OW;
         return dy[(k / plane * conv.F + group * M + m) * plane + k % plane];
     }
-    __device__ real b(int k, int p) const { return patch(x, conv, group * (conv.C / conv.G), p, k); }
+    __device__ Place column(int p) const { return place(p, conv.KH, conv.KW); }
+    __device__ real b(int k, Place tap) const { return patch(x, conv, group * (conv.C / conv.G), tap, place(k, conv.OH, conv.OW)); }
     __device__ void store(int m, int p, real sum) const { parts[(split * conv.F + group * M + m) * P + p] = sum; }
 };

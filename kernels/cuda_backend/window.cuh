@@ -1,18 +1,12 @@
 // A window that slides over images, as kernels/window.py's Window2d, with the sizes it meets; Python's layout.py fills it in.
 // Images are planes = N*C planes of (H, W), what comes of them are as many of (OH, OW), and element counts fit in an int.
 // Output i reads input i*S + k*D - P on each axis, k = 0..K-1, where that is inside.
+#include "place.cuh"
+
 struct Window {
     int planes, H, W, OH, OW;
     int KH, KW, SH, SW, DH, DW, PT, PB, PL, PR;
 };
-
-// Where element i of (planes, rows, columns) lies.
-struct Place { int plane, row, column; };
-
-__device__ inline Place place(unsigned i, unsigned rows, unsigned columns) {
-    const unsigned line = i / columns, plane = line / rows;
-    return {int(plane), int(line - plane * rows), int(i - line * columns)};
-}
 
 // The gradients gather: a thread an input pixel, which looks at the outputs whose window spans it, and a sum is one thread's, always in
 // the same order. (A scatter, where outputs add to the pixels that they read, needs atomic additions, in any order.)

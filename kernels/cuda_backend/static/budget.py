@@ -54,9 +54,9 @@ BUDGETS: dict[str, dict[str, Budget]] = {
         "conv2d_direct_grad_weight": Budget(conv2d_direct.THREADS_A_WEIGHT, 32, (8, 16, 16, 16, 12), share=0.01),
     },
     "conv2d_tiled.cu": {
-        "conv2d_tiled": Budget(TILED, 40, (4, 6, 6, 6, 6), share=0.07),
-        "conv2d_tiled_grad_input": Budget(TILED, 40, (4, 6, 6, 6, 6), share=0.05),
-        "conv2d_tiled_grad_weight": Budget(TILED, 48, (4, 6, 6, 6, 5), share=0.05),
+        "conv2d_tiled": Budget(TILED, 40, (4, 6, 6, 6, 6), share=0.13),
+        "conv2d_tiled_grad_input": Budget(TILED, 40, (4, 6, 6, 6, 6), share=0.07),
+        "conv2d_tiled_grad_weight": Budget(TILED, 48, (4, 6, 6, 6, 5), share=0.10),
     },
     # The loop that multiplies, 8 k a turn; it lies in the loop that loads tiles of 16.
     "conv2d_blocked.cu": {
