@@ -7,13 +7,16 @@ import functools
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 # nvidia-smi's names, ours, and what makes ours of theirs
-FIELDS = {"name": ("name", str), "driver_version": ("driver", str), "compute_cap": ("compute_capability", str),
-          "memory.total": ("memory", lambda mib: int(mib) << 20), "clocks.sm": ("clock_mhz", int), "clocks.max.sm": ("clock_max_mhz", int),
-          "clocks.mem": ("memory_clock_mhz", int), "clocks.max.mem": ("memory_clock_max_mhz", int), "power.limit": ("power_limit_w", float),
-          "temperature.gpu": ("temperature_c", int)}
+FIELDS: dict[str, tuple[str, Callable[[str], Any]]] = {
+    "name": ("name", str), "driver_version": ("driver", str), "compute_cap": ("compute_capability", str),
+    "memory.total": ("memory", lambda mib: int(mib) << 20), "clocks.sm": ("clock_mhz", int), "clocks.max.sm": ("clock_max_mhz", int),
+    "clocks.mem": ("memory_clock_mhz", int), "clocks.max.mem": ("memory_clock_max_mhz", int), "power.limit": ("power_limit_w", float),
+    "temperature.gpu": ("temperature_c", int),
+}
 
 
 def fingerprint() -> dict[str, Any]:

@@ -13,8 +13,10 @@ from pathlib import Path
 import numpy as np
 
 FOLDER = Path(__file__).parent
-_SCALARS = {"int": np.dtype(np.int32), "unsigned": np.dtype(np.uint32), "float": np.dtype(np.float32), "double": np.dtype(np.float64),
-            "long long": np.dtype(np.int64)}
+_SCALARS: dict[str, np.dtype] = {
+    "int": np.dtype(np.int32), "unsigned": np.dtype(np.uint32), "long long": np.dtype(np.int64), "float": np.dtype(np.float32),
+    "double": np.dtype(np.float64),
+}
 
 
 @dataclass(frozen=True)
