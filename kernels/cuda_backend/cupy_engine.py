@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import warnings
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,9 @@ def missing() -> str | None:
     if not importlib.util.find_spec("cupy"):
         return "the package cupy is not installed: pip install 'minicnn[cuda]'"
     try:
-        import cupy
+        with warnings.catch_warnings():
+            warnings.simplefilter("default")                   # where a warning is an error, one of CuPy's is no reason to do without it
+            import cupy
 
         if not cupy.cuda.is_available():
             return f"CuPy {cupy.__version__} is installed, but finds no CUDA device: {_without_device(cupy.cuda.runtime)}"

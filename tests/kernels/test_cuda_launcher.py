@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -289,6 +290,21 @@ def test_no_compiler(cupy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cupy.cuda, "nvrtc", SimpleNamespace(getVersion=_fails("libnvrtc.so.13 was not found")))
     assert cupy_engine.missing() == ("CuPy 14.2.0 finds a GPU, but not CUDA's compiler or cuBLAS (libnvrtc.so.13 was not found): "
                                      "pip install 'minicnn[cuda]' brings them")
+
+
+def test_a_warning_of_cupys_is_no_reason(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Even where warnings are errors, as in these tests."""
+    code = "import warnings; warnings.warn('several CuPys'); from tests.fake_cupy import *; from tests.fake_cupy import __version__"
+    (tmp_path / "cupy.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "cupy", raising=False)
+    cupy_engine.missing.cache_clear()
+    try:
+        with pytest.warns(UserWarning, match="several CuPys"):
+            assert cupy_engine.missing() is None
+    finally:
+        sys.modules.pop("cupy", None)
+        cupy_engine.missing.cache_clear()
 
 
 def test_no_cupy(cupy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
