@@ -32,7 +32,7 @@ def elementwise(function: Function, instruction: Instruction, operands: Operands
         def binary(wave: Wave) -> None:
             slots = wave.slots
             if wave.where is True:
-                function(slots[a], slots[b], slots[target])
+                function(slots[a], slots[b], out=slots[target])
             else:
                 np.copyto(slots[target], function(slots[a], slots[b]), where=wave.where)
         return binary

@@ -1,7 +1,7 @@
 """cp.async: copies from global to shared memory that go on while the thread does something else.
 
 A thread starts copies, commits those it has started as a group, and later waits until all but its N newest groups have landed. Only
-then has it the data, and other threads after a barrier. Here a copy lands at that wait and not earlier, so that a wait that is missing shows.
+then has it the data, and other threads after a barrier. Here a copy lands at that wait and not earlier: a wait that is missing shows.
 """
 from __future__ import annotations
 

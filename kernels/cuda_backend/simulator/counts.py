@@ -48,8 +48,8 @@ class Access:
 
 @dataclass
 class Counts:
-    """Of one launch. executed: how many warps have executed each instruction of `code`; accesses: by instruction (its place), space and kind
-    (cp.async reads global memory and writes shared)."""
+    """Of one launch. executed: how many warps have executed each instruction of `code`; accesses: by instruction (its place), space and
+    kind (cp.async reads global memory and writes shared)."""
     kernel: str
     grid: Three
     block: Three
@@ -153,7 +153,7 @@ def sectors(addresses: np.ndarray, active: np.ndarray, width: int) -> tuple[int,
 
 
 def wavefronts(addresses: np.ndarray, active: np.ndarray, width: int) -> tuple[int, int]:
-    """(wavefronts, ideally), of all requests: of each part of a warp that is served at a time, the most words that one bank is asked for."""
+    """(wavefronts, ideally), of all requests: of each part of a warp that is served at a time, the most words asked of a bank."""
     together = min(PHASE // width, WARP)                       # threads
     each = max(width // BANK, 1)
     first = np.where(active, addresses // BANK, -1).reshape(-1, together)

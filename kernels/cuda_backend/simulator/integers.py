@@ -138,7 +138,10 @@ def _counting(function: Callable[[np.ndarray], np.ndarray]) -> Callable[[Instruc
 
 def _reverse(instruction: Instruction, operands: Operands) -> Step:
     kind = instruction.type
-    return _elementwise(lambda a: np.packbits(_bits(a)[:, ::-1], axis=1, bitorder="little").view(kind)[:, 0], instruction, operands, kind, kind)
+
+    def reversed_bits(a: np.ndarray) -> np.ndarray:
+        return np.packbits(_bits(a)[:, ::-1], axis=1, bitorder="little").view(kind)[:, 0]
+    return _elementwise(reversed_bits, instruction, operands, kind, kind)
 
 
 def _three_inputs(instruction: Instruction, operands: Operands) -> Step:

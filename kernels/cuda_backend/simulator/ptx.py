@@ -23,7 +23,7 @@ DYNAMIC_ALIGNMENT = 16           # bytes: where dynamic shared memory begins, af
 
 @dataclass(frozen=True)
 class Instruction:
-    """place: its number in the code; opcode: ("ld", "global", "f32"); guard: "%p1" or ""; negated: the guard is @!; source: "scale.cu:7"."""
+    """place: its number in the code; opcode: ("ld", "global", "f32"); guard: "%p1" or ""; negated: it is @!%p1; source: "scale.cu:7"."""
     text: str
     place: int
     opcode: tuple[str, ...]
@@ -100,7 +100,8 @@ def _closing_brace(text: str, start: int) -> int:
 
 def _parameters(text: str) -> dict[str, tuple[int, int]]:
     """Parameters lie one after the other, each aligned to its size, or as .align says."""
-    pattern = r"\.param\s+(?:\.align\s+(\d+)\s+)?\.(\w+)\s+(?:\.ptr(?:\s+\.(?:global|const|shared|local))?(?:\s+\.align\s+\d+)?\s+)?(\w+)(?:\[(\d+)\])?"
+    pattern = (r"\.param\s+(?:\.align\s+(\d+)\s+)?\.(\w+)\s+"
+               r"(?:\.ptr(?:\s+\.(?:global|const|shared|local))?(?:\s+\.align\s+\d+)?\s+)?(\w+)(?:\[(\d+)\])?")
     found, offset = {}, 0
     for alignment, kind, name, count in re.findall(pattern, text):
         item = np.dtype(TYPES[kind]).itemsize

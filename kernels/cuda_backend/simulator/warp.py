@@ -69,6 +69,11 @@ def _by_warp(wave: Wave, values: np.ndarray, otherwise: int) -> np.ndarray:
     return np.where(wave.mask, values, values.dtype.type(otherwise)).reshape(-1, WARP)
 
 
+def _as_mask(chosen: np.ndarray) -> np.ndarray:
+    """(lanes,) bool -> (warps,): bit i for the warp's thread i."""
+    return np.packbits(chosen.reshape(-1, WARP), axis=1, bitorder="little").view(np.uint32)[:, 0]
+
+
 def _vote(instruction: Instruction, operands: Operands) -> Step:
     mode = instruction.opcode[2]
     kind = np.uint32 if mode == "ballot" else np.bool_
@@ -80,15 +85,14 @@ def _vote(instruction: Instruction, operands: Operands) -> Step:
         check_members(wave, instruction, wave.slots[m])
         true = wave.slots[p] != negated
         every, some = _by_warp(wave, true, 1).all(1), _by_warp(wave, true, 0).any(1)
-        ballot = np.packbits(_by_warp(wave, true, 0), axis=1, bitorder="little").view(np.uint32)[:, 0]
-        result = {"all": every, "any": some, "uni": every | ~some, "ballot": ballot}[mode]
+        result = {"all": every, "any": some, "uni": every | ~some, "ballot": _as_mask(true & wave.mask)}[mode]
         wave.put(d, np.repeat(result, WARP))
     return step
 
 
 def _active_mask(instruction: Instruction, operands: Operands) -> Step:
     d = operands.slot(instruction.operands[0], np.uint32)
-    return lambda wave: wave.put(d, np.repeat(np.packbits(wave.mask.reshape(-1, WARP), axis=1, bitorder="little").view(np.uint32)[:, 0], WARP))
+    return lambda wave: wave.put(d, np.repeat(_as_mask(wave.mask), WARP))
 
 
 def _reduce(instruction: Instruction, operands: Operands) -> Step:
