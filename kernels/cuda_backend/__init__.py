@@ -1,17 +1,18 @@
 """CUDA kernels, written by hand: CUDA C++ (*.cu), launched on a GPU through CuPy, or in a simulator that needs none.
 
-What has no kernel of its own here is numpy_backend's, which works for any array module.
+The linear layer is numpy_backend's: its products are cuBLAS's, through CuPy.
 """
-from minicnn.kernels.numpy_backend.activation import relu, relu_grad
-from minicnn.kernels.numpy_backend.arithmetic import add
-from minicnn.kernels.numpy_backend.batch_norm import batch_norm, batch_norm_grad, batch_norm_statistics
-from minicnn.kernels.numpy_backend.conv2d import conv2d, conv2d_grad_input, conv2d_grad_weight
-from minicnn.kernels.numpy_backend.im2col import col2im, im2col
-from minicnn.kernels.numpy_backend.linear import channel_sum, linear, linear_grad_input, linear_grad_weight
-from minicnn.kernels.numpy_backend.loss import softmax_cross_entropy, softmax_cross_entropy_grad
-from minicnn.kernels.numpy_backend.optimizer import adam_step, sgd_step
-from minicnn.kernels.numpy_backend.pool2d import avg_pool2d, avg_pool2d_grad, max_pool2d, max_pool2d_grad
-from minicnn.kernels.numpy_backend.prepared import prepare_conv2d, prepare_linear
+from minicnn.kernels.cuda_backend.avg_pool2d import avg_pool2d, avg_pool2d_grad
+from minicnn.kernels.cuda_backend.batch_norm import batch_norm, batch_norm_grad, batch_norm_statistics
+from minicnn.kernels.cuda_backend.channel_sum import channel_sum
+from minicnn.kernels.cuda_backend.conv2d import conv2d, conv2d_grad_input, conv2d_grad_weight
+from minicnn.kernels.cuda_backend.elementwise import add, relu, relu_grad
+from minicnn.kernels.cuda_backend.im2col import col2im, im2col
+from minicnn.kernels.cuda_backend.loss import softmax_cross_entropy, softmax_cross_entropy_grad
+from minicnn.kernels.cuda_backend.max_pool2d import max_pool2d, max_pool2d_grad
+from minicnn.kernels.cuda_backend.optimizer import adam_step, sgd_step
+from minicnn.kernels.cuda_backend.prepared import prepare_conv2d, prepare_linear
+from minicnn.kernels.numpy_backend.linear import linear, linear_grad_input, linear_grad_weight
 
 __all__ = [
     "adam_step", "add", "avg_pool2d", "avg_pool2d_grad", "batch_norm", "batch_norm_grad", "batch_norm_statistics", "channel_sum",

@@ -12,6 +12,7 @@
 // where the values are large and close together, so nothing cancels:   sum of (x - mean)² = sum of d² - (sum of d)² / n,   d = x - near.
 // Memory: N*C*HW numbers read.
 extern "C" __global__ void __launch_bounds__(THREADS) part_moments(const real *__restrict__ x, real *__restrict__ moments, Images g) {
+    __shared__ real of_warp[THREADS / 32];
     const int c = blockIdx.x / g.parts, part = blockIdx.x % g.parts, start = part * PART;
     const int n = min(PART, g.N * g.HW - start);
     real value[EACH], sum = 0;
@@ -22,7 +23,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) part_moments(const real *_
         value[i] = i * THREADS + threadIdx.x < n ? x[here] : 0;
         sum += value[i];
     }
-    const real mean = block_sum<THREADS>(sum) / n, near = isfinite(mean) ? mean : 0;       // inf - inf would be NaN where the mean is inf
+    const real mean = block_sum(sum, of_warp) / n, near = isfinite(mean) ? mean : 0;       // inf - inf would be NaN where the mean is inf
     real rest = 0, square = 0;
 #pragma unroll
     for (int i = 0; i < EACH; i++)
@@ -31,8 +32,8 @@ extern "C" __global__ void __launch_bounds__(THREADS) part_moments(const real *_
             rest += d;
             square += d * d;
         }
-    rest = block_sum<THREADS>(rest);
-    square = block_sum<THREADS>(square);
+    rest = block_sum(rest, of_warp);
+    square = block_sum(square, of_warp);
     if (threadIdx.x) return;
     moments[blockIdx.x] = near;
     moments[gridDim.x + blockIdx.x] = rest / n;
@@ -102,6 +103,7 @@ extern "C" __global__ void batch_norm(const real *__restrict__ x, const real *__
 extern "C" __global__ void __launch_bounds__(THREADS) part_gradients(
     const real *__restrict__ dy, const real *__restrict__ x, const real *__restrict__ gamma, const real *__restrict__ beta,
     const real *__restrict__ mean, const real *__restrict__ var, real *__restrict__ sums, real eps, Images g, int relu) {
+    __shared__ real of_warp[THREADS / 32];
     const int c = blockIdx.x / g.parts, part = blockIdx.x % g.parts, start = part * PART;
     const int n = min(PART, g.N * g.HW - start);
     const Affine a = affine(gamma, beta, mean, var, eps, c);
@@ -116,8 +118,8 @@ extern "C" __global__ void __launch_bounds__(THREADS) part_gradients(
         sum += gradient;
         if (inside) product += gradient * (value - a.mean);
     }
-    sum = block_sum<THREADS>(sum);
-    product = block_sum<THREADS>(product);
+    sum = block_sum(sum, of_warp);
+    product = block_sum(product, of_warp);
     if (threadIdx.x) return;
     sums[blockIdx.x] = sum;
     sums[gridDim.x + blockIdx.x] = product;

@@ -8,6 +8,7 @@
 // A block a part of a channel. Fast because a warp reads runs of 32 neighbours, and all of a thread's values are on their way at once.
 // Memory: N*C*HW numbers read.
 extern "C" __global__ void __launch_bounds__(THREADS) channel_parts(const real *__restrict__ dy, real *__restrict__ sums, Images g) {
+    __shared__ real of_warp[THREADS / 32];
     const int c = blockIdx.x / g.parts, part = blockIdx.x % g.parts, start = part * PART;
     const int n = min(PART, g.N * g.HW - start);
     real sum = 0;
@@ -17,7 +18,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) channel_parts(const real *
         const unsigned here = next(g, at);
         sum += i * THREADS + threadIdx.x < n ? dy[here] : 0;
     }
-    sum = block_sum<THREADS>(sum);
+    sum = block_sum(sum, of_warp);
     if (threadIdx.x == 0) sums[part * g.C + c] = sum;
 }
 

@@ -11,15 +11,14 @@ __device__ inline real warp_max(real value) {
     return value;
 }
 
-// The sum of all THREADS threads' values, in every one of them. All of the block's threads must take part.
-template <int THREADS>
-__device__ inline real block_sum(real value) {
-    __shared__ real of_warp[THREADS / 32];
+// The sum of all the block's threads' values, in every one of them: all must take part. of_warp: shared memory for a number a warp.
+template <int WARPS>
+__device__ inline real block_sum(real value, real (&of_warp)[WARPS]) {
     value = warp_sum(value);
-    __syncthreads();                                           // whoever still reads the sums of the call before
+    __syncthreads();                                           // someone may still read the sums of the call before
     if (threadIdx.x % 32 == 0) of_warp[threadIdx.x / 32] = value;
     __syncthreads();
     value = 0;
-    for (int warp = 0; warp < THREADS / 32; warp++) value += of_warp[warp];
+    for (int warp = 0; warp < WARPS; warp++) value += of_warp[warp];
     return value;
 }

@@ -16,9 +16,12 @@ import pytest
 
 from minicnn import kernels
 from minicnn.kernels import cuda_backend
-from minicnn.kernels.cuda_backend import nvrtc, simulator
+from minicnn.kernels.cuda_backend import cupy_engine, nvrtc, simulator
 
-CPU = [name for name in kernels.CPU_BACKENDS if not kernels.missing(name)]
+needs_nvrtc = pytest.mark.skipif(bool(nvrtc.missing()), reason=str(nvrtc.missing()))
+needs_gpu = pytest.mark.skipif(bool(cupy_engine.missing()), reason=str(cupy_engine.missing()))
+CUDA_DEVICES = [pytest.param("cuda-sim", id="cuda-sim", marks=needs_nvrtc),
+                pytest.param("cuda", id="cuda", marks=[pytest.mark.gpu, needs_gpu])]
 
 
 class OnDevice:
@@ -65,10 +68,8 @@ def on_device(x: np.ndarray, device: str) -> Any:
 
 
 def every_backend(*others: ModuleType) -> Any:
-    """@pytest.mark.parametrize("k", ...) over those modules, the CPU's backends, and the CUDA kernels in the simulator."""
-    simulated = pytest.param(OnDevice(cuda_backend), id="cuda-sim", marks=needs_nvrtc)
-    return pytest.mark.parametrize("k", [*(pytest.param(m, id=m.__name__.split(".")[-1]) for m in others),
-                                         *(pytest.param(kernels.get(name), id=name) for name in CPU), simulated])
-
-
-needs_nvrtc = pytest.mark.skipif(bool(nvrtc.missing()), reason=str(nvrtc.missing()))
+    """@pytest.mark.parametrize("k", ...) over those modules, the CPU's backends, and the CUDA kernels in the simulator and on a GPU."""
+    cpu = [*others, *(kernels.get(name) for name in kernels.CPU_BACKENDS if not kernels.missing(name))]
+    return pytest.mark.parametrize("k", [*(pytest.param(module, id=module.__name__.split(".")[-1]) for module in cpu),
+                                         *(pytest.param(OnDevice(cuda_backend, *device.values), id=device.id, marks=device.marks)
+                                           for device in CUDA_DEVICES)])

@@ -2,19 +2,16 @@
 from types import ModuleType
 
 import numpy as np
-import pytest
 from hypothesis import given
 
-from minicnn import kernels
 from minicnn.kernels import reference
 from minicnn.kernels.window import Window2d
 from tests.compare import assert_equal, unchanged
+from tests.kernels.on_device import every_backend
 from tests.strategies import Geometry, conv_geometries, in_layout, integers
 
-BACKENDS = [kernels.get(name) for name in kernels.CPU_BACKENDS if not kernels.missing(name)]
 
-
-@pytest.mark.parametrize("k", BACKENDS)
+@every_backend()
 @given(g=conv_geometries())
 def test_exact_and_adjoint(k: ModuleType, g: Geometry) -> None:
     x = in_layout(integers(g.x_shape, g.seed), g.layout)
@@ -25,8 +22,8 @@ def test_exact_and_adjoint(k: ModuleType, g: Geometry) -> None:
     assert np.vdot(k.im2col(x, g.window), cols) == np.vdot(x, k.col2im(cols, g.size, g.window))
 
 
-def test_col2im_of_im2col_counts_the_windows_that_see_each_pixel() -> None:
+@every_backend()
+def test_col2im_of_im2col_counts_the_windows_that_see_each_pixel(k: ModuleType) -> None:
     window, x = Window2d.of(3), np.ones((1, 1, 4, 5), np.float32)
-    for k in BACKENDS:
-        seen = k.col2im(k.im2col(x, window), (4, 5), window)[0, 0]
-        assert_equal(seen, np.outer([1, 2, 2, 1], [1, 2, 3, 2, 1]).astype(np.float32))
+    seen = k.col2im(k.im2col(x, window), (4, 5), window)[0, 0]
+    assert_equal(seen, np.outer([1, 2, 2, 1], [1, 2, 3, 2, 1]).astype(np.float32))

@@ -8,17 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
 
-from minicnn import kernels
 from minicnn.kernels import reference
 from tests.compare import assert_bounded, assert_equal, unchanged
+from tests.kernels.on_device import every_backend
 from tests.strategies import floats, in_layout, integers, layouts, seeds
 
-USABLE = [name for name in kernels.CPU_BACKENDS if not kernels.missing(name)]
-every_backend = pytest.mark.parametrize("k", [reference, *map(kernels.get, USABLE)], ids=["reference", *USABLE])
 sizes = st.tuples(st.integers(0, 5), st.integers(1, 6), st.integers(1, 6))     # M, I, O
 
 
-@every_backend
+@every_backend(reference)
 @given(size=sizes, seed=seeds, layout=layouts)
 def test_against_torch(k: ModuleType, size: tuple[int, int, int], seed: int, layout: str) -> None:
     """Exact on integers, as every sum of them is."""
@@ -35,7 +33,7 @@ def test_against_torch(k: ModuleType, size: tuple[int, int, int], seed: int, lay
         assert_equal(k.channel_sum(dy), tb.grad)
 
 
-@every_backend
+@every_backend(reference)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("size", [(3, 5, 4), (70, 130, 33)])
 def test_bounded(k: ModuleType, dtype: type, size: tuple[int, int, int]) -> None:
@@ -50,7 +48,7 @@ def test_bounded(k: ModuleType, dtype: type, size: tuple[int, int, int]) -> None
     assert_bounded(k.channel_sum(dy), DY.sum(axis=0), abs(DY).sum(axis=0), sides * M, "db")
 
 
-@every_backend
+@every_backend(reference)
 @given(shape=array_shapes(min_dims=2, max_dims=4, max_side=4), seed=seeds, layout=layouts)
 def test_channel_sum_leaves_axis_1(k: ModuleType, shape: tuple[int, ...], seed: int, layout: str) -> None:
     dy = in_layout(integers(shape, seed), layout)
@@ -58,7 +56,7 @@ def test_channel_sum_leaves_axis_1(k: ModuleType, shape: tuple[int, ...], seed: 
         assert_equal(k.channel_sum(dy), dy.astype(np.float64).sum(axis=(0, *range(2, dy.ndim))))
 
 
-@every_backend
+@every_backend(reference)
 def test_nan_and_inf_travel(k: ModuleType) -> None:
     x, w = np.array([[np.nan, 1], [np.inf, 1], [1, 1]], np.float32), np.ones((2, 2), np.float32)
     with np.errstate(invalid="ignore"):                        # BLAS multiplies more than it needs

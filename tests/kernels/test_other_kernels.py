@@ -8,17 +8,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minicnn import kernels
 from minicnn.kernels import reference
 from tests.compare import assert_bounded, assert_close64, assert_equal, unchanged
+from tests.kernels.on_device import every_backend
 from tests.strategies import floats, in_layout, integers, layouts, seeds
 
-USABLE = [name for name in kernels.CPU_BACKENDS if not kernels.missing(name)]
-every_backend = pytest.mark.parametrize("k", [reference, *map(kernels.get, USABLE)], ids=["reference", *USABLE])
 shapes = st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(2, 4), st.integers(1, 4))
 
 
-@every_backend
+@every_backend(reference)
 @pytest.mark.parametrize("batch_statistics", [True, False])
 @given(shape=shapes, seed=seeds, layout=layouts)
 def test_batch_norm_against_torch(k: ModuleType, batch_statistics: bool, shape: tuple[int, ...], seed: int, layout: str) -> None:
@@ -39,7 +37,7 @@ def test_batch_norm_against_torch(k: ModuleType, batch_statistics: bool, shape: 
     assert_close64(dbeta, tbeta.grad)
 
 
-@every_backend
+@every_backend(reference)
 def test_batch_norm_statistics_do_not_cancel(k: ModuleType) -> None:
     """Values around 4096 with variance 1/4: E[x²] − E[x]² in float32 would lose all of it."""
     x = np.float32(4096) + integers((4, 2, 8, 8), 0, 0, 1)
@@ -50,7 +48,7 @@ def test_batch_norm_statistics_do_not_cancel(k: ModuleType) -> None:
     assert_bounded(var, expected.var(axis=(0, 2, 3)), expected.var(axis=(0, 2, 3)), 2 * 256)
 
 
-@every_backend
+@every_backend(reference)
 def test_relu(k: ModuleType) -> None:
     """relu'(0) = 0, NaN stays NaN, an infinite dy does not turn a closed gate into NaN."""
     x = np.array([-1, -0.0, 0, 2, np.nan, np.inf, -np.inf], np.float32)
@@ -59,7 +57,7 @@ def test_relu(k: ModuleType) -> None:
     assert_equal(k.relu_grad(dy, k.relu(x)), np.array([0, 0, 0, 3, 0, 3, 0], np.float32))
 
 
-@every_backend
+@every_backend(reference)
 @given(shape=st.lists(st.integers(0, 4), max_size=4).map(tuple), seed=seeds, layout=layouts, other=layouts)
 def test_add(k: ModuleType, shape: tuple[int, ...], seed: int, layout: str, other: str) -> None:
     a, b = integers(shape, seed), integers(shape, seed + 1)
@@ -68,7 +66,7 @@ def test_add(k: ModuleType, shape: tuple[int, ...], seed: int, layout: str, othe
         assert_equal(k.add(x, y), a + b)
 
 
-@every_backend
+@every_backend(reference)
 @given(N=st.integers(1, 5), K=st.integers(1, 6), seed=seeds, shift=st.sampled_from([0, 1e4, -1e4]))
 def test_softmax_cross_entropy_against_torch(k: ModuleType, N: int, K: int, seed: int, shift: float) -> None:
     x, dlosses = floats((N, K), seed, np.float64) + shift, floats((N,), seed + 1, np.float64)
@@ -98,7 +96,7 @@ def steps_of_torch(optimizer: type, p: np.ndarray, gradients: list[np.ndarray], 
     return tp.detach().numpy()
 
 
-@every_backend
+@every_backend(reference)
 @pytest.mark.parametrize("options", SGD, ids=str)
 def test_sgd_step_against_torch(k: ModuleType, options: dict[str, Any]) -> None:
     p, gradients = floats((3, 4), 0, np.float64), [floats((3, 4), i, np.float64) for i in (1, 2, 3)]
@@ -111,7 +109,7 @@ def test_sgd_step_against_torch(k: ModuleType, options: dict[str, Any]) -> None:
     assert_close64(p, expected)
 
 
-@every_backend
+@every_backend(reference)
 @pytest.mark.parametrize(("peer", "decoupled"), [(torch.optim.Adam, False), (torch.optim.AdamW, True)], ids=["Adam", "AdamW"])
 @pytest.mark.parametrize("options", ADAM, ids=str)
 def test_adam_step_against_torch(k: ModuleType, options: dict[str, Any], peer: type, decoupled: bool) -> None:
@@ -124,7 +122,7 @@ def test_adam_step_against_torch(k: ModuleType, options: dict[str, Any], peer: t
     assert_close64(p, expected)
 
 
-@every_backend
+@every_backend(reference)
 def test_optimiser_steps_keep_float32(k: ModuleType) -> None:
     """In place, in the dtype of p, and near the float64 step."""
     p, g = floats((3, 4), 0), floats((3, 4), 1)

@@ -7,14 +7,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minicnn import kernels
 from minicnn.kernels import reference
 from minicnn.kernels.window import Window2d
 from tests.compare import assert_bounded, assert_equal, unchanged
+from tests.kernels.on_device import every_backend
 from tests.strategies import Geometry, floats, in_layout, integers, pool_geometries
-
-USABLE = [name for name in kernels.CPU_BACKENDS if not kernels.missing(name)]
-every_backend = pytest.mark.parametrize("k", [kernels.get(name) for name in USABLE], ids=USABLE)
 
 
 def arrays(g: Geometry, random=integers) -> tuple[np.ndarray, np.ndarray]:
@@ -50,7 +47,7 @@ def test_the_average_of_the_loops_equals_torch(g: Geometry, count_include_pad: b
                    reference.avg_pool2d_grad(abs(dy), x.shape, g.window, count_include_pad, divisor), 2 * terms)
 
 
-@every_backend
+@every_backend()
 @given(g=pool_geometries())
 def test_max_pool_exact(k: ModuleType, g: Geometry) -> None:
     x, dy = arrays(g)
@@ -62,7 +59,7 @@ def test_max_pool_exact(k: ModuleType, g: Geometry) -> None:
         assert_equal(k.max_pool2d_grad(dy, argmax, x.shape, g.window), reference.max_pool2d_grad(dy, where, x.shape, g.window))
 
 
-@every_backend
+@every_backend()
 @given(g=pool_geometries(), specials=st.lists(st.sampled_from([np.nan, np.inf, -np.inf]), min_size=1, max_size=4))
 def test_max_pool_of_nan_and_infinities(k: ModuleType, g: Geometry, specials: list[float]) -> None:
     x = integers(g.x_shape, g.seed)
@@ -73,7 +70,7 @@ def test_max_pool_of_nan_and_infinities(k: ModuleType, g: Geometry, specials: li
     assert_equal(argmax.astype(np.int64), where)
 
 
-@every_backend
+@every_backend()
 @pytest.mark.parametrize("divisor", [None, 3])
 @given(g=pool_geometries(), count_include_pad=st.booleans())
 def test_avg_pool_bounded(k: ModuleType, divisor: int | None, g: Geometry, count_include_pad: bool) -> None:
@@ -88,7 +85,7 @@ def test_avg_pool_bounded(k: ModuleType, divisor: int | None, g: Geometry, count
                        reference.avg_pool2d_grad(abs(bdy), x.shape, g.window, **options), terms)
 
 
-@every_backend
+@every_backend()
 @given(g=pool_geometries())
 def test_avg_pool_adjoint(k: ModuleType, g: Geometry) -> None:
     """<avg(x), c> = <x, avg_grad(c)>, exact when the divisor is a power of two."""
@@ -97,7 +94,7 @@ def test_avg_pool_adjoint(k: ModuleType, g: Geometry) -> None:
     assert forward == np.vdot(x.astype(np.float64), k.avg_pool2d_grad(c, x.shape, g.window, True, 4))
 
 
-@every_backend
+@every_backend()
 def test_a_window_that_sees_only_padding(k: ModuleType) -> None:
     """Where torch corrupts memory, ours gives -inf, argmax -1 and no gradient."""
     window = Window2d.of((2, 4), 1, (1, 0), (2, 1))
@@ -108,7 +105,7 @@ def test_a_window_that_sees_only_padding(k: ModuleType) -> None:
     assert_equal(k.max_pool2d_grad(np.ones_like(y), argmax, x.shape, window), np.zeros_like(x))
 
 
-@every_backend
+@every_backend()
 def test_an_infinite_gradient_reaches_the_winner_only(k: ModuleType) -> None:
     x = np.array([[[[1, 2], [3, 0]]]], np.float32)
     window = Window2d.of(2)
@@ -117,7 +114,7 @@ def test_an_infinite_gradient_reaches_the_winner_only(k: ModuleType) -> None:
     assert_equal(dx, np.array([[[[0, 0], [np.inf, 0]]]], np.float32))
 
 
-@every_backend
+@every_backend()
 def test_the_first_of_equal_maxima_gets_the_whole_gradient(k: ModuleType) -> None:
     x = np.ones((1, 1, 2, 2), np.float32)
     _, argmax = k.max_pool2d(x, Window2d.of(2))
