@@ -34,7 +34,7 @@ def case_table(results: Results, case: Case) -> Table:
 def caption(results: Results) -> str:
     """What the columns of case_table mean."""
     if results.kind in CAPTIONS:
-        return CAPTIONS[results.kind]
+        return CAPTIONS[results.kind] + on_gpu(results)
     return CAPTION.format(limit=" ".join(dict.fromkeys(LIMITS[case.bound] for case in results.cases))) + on_gpu(results)
 
 
