@@ -2,6 +2,7 @@
 #include "real.cuh"
 #include "geometry.cuh"
 #include "gather.cuh"
+#include "divide.cuh"
 #include "tile8x8.cuh"
 
 const int TILE = 128, DEPTH = 8;
@@ -99,11 +100,6 @@ extern "C" __global__ void __launch_bounds__(256, 2) conv2d_pipelined(const floa
             if (together && place[j] >= 0)
                 *(float4 *)(y + place[j]) = make_float4(sums[i][j], sums[i][j + 1], sums[i][j + 2], sums[i][j + 3]);
     }
-}
-
-// n / d for 0 <= n < 2^31, with the multiplier and the shift that Python's gather.py finds for d (Granlund and Montgomery, 1994)
-__device__ inline int divided(int n, int multiplier, int shift) {
-    return shift < 0 ? n : __umulhi(n, multiplier) >> shift;
 }
 
 struct Divisors { int plane_multiplier, plane_shift, row_multiplier, row_shift; };

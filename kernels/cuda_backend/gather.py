@@ -60,16 +60,3 @@ def _fields(h: Axis, w: Axis, groups: int, source: Shape, result: Shape, w_shape
             "move_h": h.move, "move_w": w.move, "taps_h": h.taps, "taps_w": w.taps, "start_h": h.start, "start_w": w.start,
             "reach_h": h.reach, "reach_w": w.reach, "tap_h": h.tap, "tap_w": w.tap, "tap_step_h": h.tap_step, "tap_step_w": w.tap_step,
             "KH": w_shape[2], "KW": w_shape[3], "stride_m": stride_m, "stride_c": stride_c}
-
-
-def divisor(d: int) -> tuple[int, int]:
-    """(multiplier, shift) with which n // d == (n * multiplier >> 32) >> shift for 0 <= n < 2^31; shift -1 means d == 1.
-
-    With 2^b >= d, the multiplier ceil(2^(31 + b) / d) is at most d / 2^(31 + b) too large in proportion (Granlund and Montgomery, 1994).
-    The multiplier has 32 bits, and is given as a signed int.
-    """
-    if d == 1:
-        return 0, -1
-    bits = (d - 1).bit_length()
-    multiplier = -(-(1 << (31 + bits)) // d)
-    return multiplier - (1 << 32 if multiplier >= 1 << 31 else 0), bits - 1

@@ -12,7 +12,7 @@ import numpy as np
 
 from minicnn.kernels import numpy_backend
 from minicnn.kernels.cuda_backend.launcher import Kernel, blocks, launch
-from minicnn.kernels.cuda_backend.layout import COMPILED, contiguous, window_fields
+from minicnn.kernels.cuda_backend.layout import COMPILED, contiguous, divisors, window_fields
 from minicnn.kernels.window import Window2d
 
 IM2COL = Kernel("im2col.cu", "im2col")
@@ -30,7 +30,8 @@ def im2col(x: Any, window: Window2d) -> Any:
     N, C, *size = x.shape
     OH, OW = window.output_size(size)
     cols = np.empty_like(x, shape=(N, C, *window.kernel, OH, OW), order="C")
-    launch(IM2COL, (blocks(N * C * OH * OW, THREADS),), (THREADS,), (contiguous(x), cols, window_fields(N * C, size, window)))
+    launch(IM2COL, (blocks(N * C * OH * OW, THREADS),), (THREADS,),
+           (contiguous(x), cols, window_fields(N * C, size, window), divisors((OH, OW), window)))
     return cols
 
 
@@ -43,5 +44,6 @@ def col2im(cols: Any, input_size: Sequence[int], window: Window2d) -> Any:
         return numpy_backend.col2im(cols, input_size, window)
     N, C = cols.shape[:2]
     x = np.empty_like(cols, shape=(N, C, *input_size), order="C")
-    launch(COL2IM, (blocks(x.size, THREADS),), (THREADS,), (contiguous(cols), x, window_fields(N * C, input_size, window)))
+    launch(COL2IM, (blocks(x.size, THREADS),), (THREADS,),
+           (contiguous(cols), x, window_fields(N * C, input_size, window), divisors(input_size, window)))
     return x

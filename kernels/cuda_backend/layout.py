@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.kernels.cuda_backend.divide import divisor
 from minicnn.kernels.cuda_backend.launcher import blocks
 from minicnn.kernels.window import Window2d
 
@@ -32,6 +33,15 @@ def window_fields(planes: int, input_size: Sequence[int], window: Window2d) -> d
         raise ValueError(f"images of {H} x {W} are {padded[0]:,} x {padded[1]:,} with their padding; kernels count pixels in 32 bits")
     return {"planes": planes, "H": H, "W": W, "OH": OH, "OW": OW, "KH": KH, "KW": KW, "SH": SH, "SW": SW, "DH": DH, "DW": DW,
             "PT": PT, "PB": PB, "PL": PL, "PR": PR}
+
+
+def divisors(size: Sequence[int], window: Window2d) -> dict[str, int]:
+    """The fields of `struct Divisors`, for a kernel with a thread for each element of planes of `size` (rows, columns)."""
+    found = {}
+    for names, values in (("rows", "columns"), size), (("SH", "SW"), window.stride), (("DH", "DW"), window.dilation):
+        for name, value in zip(names, values, strict=True):
+            found[name], found[f"{name}_shift"] = divisor(value)
+    return found
 
 
 def grid_stride(values: int) -> tuple[int]:

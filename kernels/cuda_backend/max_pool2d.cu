@@ -9,10 +9,11 @@
 // A thread an output. Fast because neighbouring threads write neighbouring outputs and read neighbouring pixels (coalesced at stride 1; at
 // others the rest of each sector is the next tap's), and what windows share comes from the cache.
 // Memory: H*W numbers a plane read, OH*OW numbers and as many 8-byte indices written.
-extern "C" __global__ void max_pool2d(const real *__restrict__ x, real *__restrict__ y, long long *__restrict__ argmax, Window g) {
+extern "C" __global__ void max_pool2d(const real *__restrict__ x, real *__restrict__ y, long long *__restrict__ argmax, Window g,
+                                      Divisors by) {
     const unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= unsigned(g.planes * g.OH * g.OW)) return;
-    const Place at = place(i, g.OH, g.OW);
+    const Place at = place(i, g.OH, g.OW, by);
     x += at.plane * g.H * g.W;
     real largest = -infinity();
     int winner = -1;
@@ -39,18 +40,17 @@ extern "C" __global__ void max_pool2d(const real *__restrict__ x, real *__restri
 // memory, and neighbouring threads look at the same or neighbouring windows.
 // Memory: OH*OW numbers and 8-byte indices a plane read, H*W numbers written.
 extern "C" __global__ void max_pool2d_grad(const real *__restrict__ dy, const long long *__restrict__ argmax, real *__restrict__ dx,
-                                           Window g) {
+                                           Window g, Divisors by) {
     const unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= unsigned(g.planes * g.H * g.W)) return;
-    const Place at = place(i, g.H, g.W);
-    const int top = first_output(at.row, g.PT, g.KH, g.SH, g.DH), bottom = last_output(at.row, g.PT, g.SH, g.OH);
-    const int left = first_output(at.column, g.PL, g.KW, g.SW, g.DW), right = last_output(at.column, g.PL, g.SW, g.OW);
+    const Place at = place(i, g.H, g.W, by);
+    const Outputs rows = rows_spanning(at.row, g, by), columns = columns_spanning(at.column, g, by);
     const int pixel = at.row * g.W + at.column;
     dy += at.plane * g.OH * g.OW;
     argmax += at.plane * g.OH * g.OW;
     real sum = 0;
-    for (int oh = top; oh <= bottom; oh++)
-        for (int ow = left; ow <= right; ow++)
+    for (int oh = rows.first; oh <= rows.last; oh++)
+        for (int ow = columns.first; ow <= columns.last; ow++)
             if (argmax[oh * g.OW + ow] == pixel) sum += dy[oh * g.OW + ow];
     dx[i] = sum;
 }

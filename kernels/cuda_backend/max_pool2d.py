@@ -7,7 +7,7 @@ import numpy as np
 
 from minicnn.kernels import numpy_backend
 from minicnn.kernels.cuda_backend.launcher import Kernel, blocks, launch
-from minicnn.kernels.cuda_backend.layout import COMPILED, contiguous, window_fields
+from minicnn.kernels.cuda_backend.layout import COMPILED, contiguous, divisors, window_fields
 from minicnn.kernels.window import Window2d
 
 FORWARD = Kernel("max_pool2d.cu", "max_pool2d")
@@ -26,7 +26,8 @@ def max_pool2d(x: Any, window: Window2d) -> tuple[Any, Any]:
     N, C, *size = x.shape
     y = np.empty_like(x, shape=(N, C, *window.output_size(size)), order="C")
     argmax = np.empty_like(y, dtype=np.int64)
-    launch(FORWARD, (blocks(y.size, THREADS),), (THREADS,), (contiguous(x), y, argmax, window_fields(N * C, size, window)))
+    launch(FORWARD, (blocks(y.size, THREADS),), (THREADS,),
+           (contiguous(x), y, argmax, window_fields(N * C, size, window), divisors(y.shape[2:], window)))
     return y, argmax
 
 
@@ -40,5 +41,5 @@ def max_pool2d_grad(dy: Any, argmax: Any, input_shape: tuple[int, ...], window: 
     N, C, *size = input_shape
     dx = np.empty_like(dy, shape=input_shape, order="C")
     launch(GRADIENT, (blocks(dx.size, THREADS),), (THREADS,),
-           (contiguous(dy), contiguous(argmax, np.int64), dx, window_fields(N * C, size, window)))
+           (contiguous(dy), contiguous(argmax, np.int64), dx, window_fields(N * C, size, window), divisors(size, window)))
     return dx

@@ -81,8 +81,8 @@ BUDGETS: dict[str, dict[str, Budget]] = {
     },
     "sum_parts.cu": {"sum_parts": Budget(256, 48, (4, 6, 6, 6, 5))},
     "im2col.cu": {
-        "im2col": Budget(IM2COL, 48, (4, 6, 6, 6, 5)),
-        "col2im": Budget(IM2COL, 56, (4, 6, 6, 6, 4)),
+        "im2col": Budget(IM2COL, 48, (4, 6, 6, 5, 5)),
+        "col2im": Budget(IM2COL, 32, (4, 8, 8, 8, 6)),
     },
     # Everything else moves memory.
     "avg_pool2d.cu": {
