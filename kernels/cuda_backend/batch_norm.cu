@@ -86,7 +86,7 @@ extern "C" __global__ void batch_norm(const real *__restrict__ x, const real *__
     const unsigned threads = gridDim.x * blockDim.x, first = blockIdx.x * blockDim.x + threadIdx.x, values = g.N * g.C * g.HW;
     const int width = g.HW % 4 == 0 && aligned(x) && aligned(y) ? 4 : 1;
     for (unsigned i = first; i < values / width; i += threads) {
-        const Affine a = affine(gamma, beta, mean, var, eps, i / unsigned(g.HW / width) % g.C);
+        const Affine a = affine(gamma, beta, mean, var, eps, channel_of(i * width, g));
         if (width == 4) {
             Four v = four(x, i);
             for (real &value : v.at) value = rectified(normalised(value, a), relu);
@@ -164,7 +164,7 @@ extern "C" __global__ void batch_norm_grad(const real *__restrict__ dy, const re
     const unsigned threads = gridDim.x * blockDim.x, first = blockIdx.x * blockDim.x + threadIdx.x, values = g.N * g.C * g.HW;
     const int width = g.HW % 4 == 0 && aligned(x) && aligned(dy) && aligned(dx) ? 4 : 1, M = g.N * g.HW;
     for (unsigned i = first; i < values / width; i += threads) {
-        const int c = i / unsigned(g.HW / width) % g.C;
+        const int c = channel_of(i * width, g);
         const Affine a = affine(gamma, beta, mean, var, eps, c);
         const Slope s = {dbeta[c] / M, dgamma[c] * a.inverse_std / M};
         if (width == 4) {

@@ -4,6 +4,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from minicnn.kernels.cuda_backend.divide import divisor
 from minicnn.kernels.cuda_backend.launcher import blocks
 
 THREADS = 256                    # a block
@@ -13,5 +14,7 @@ PART = THREADS * EACH            # values of a block
 
 def images(x: Any) -> dict[str, int]:
     """The fields of `struct Images` for x (N, C, ...)."""
-    N, C, *rest = x.shape
-    return {"N": N, "C": C, "HW": math.prod(rest), "parts": blocks(N * math.prod(rest), PART)}
+    N, C, HW = *x.shape[:2], math.prod(x.shape[2:])
+    (C_multiplier, C_shift), (HW_multiplier, HW_shift) = divisor(max(C, 1)), divisor(max(HW, 1))
+    return {"N": N, "C": C, "HW": HW, "parts": blocks(N * HW, PART), "C_multiplier": C_multiplier, "C_shift": C_shift,
+            "HW_multiplier": HW_multiplier, "HW_shift": HW_shift}
