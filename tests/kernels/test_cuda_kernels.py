@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minicnn.kernels import cuda_backend, numpy_backend, reference
-from minicnn.kernels.cuda_backend import channel, layout, nvrtc, source
+from minicnn.kernels.cuda_backend import channel, layout, nvrtc, simulator, source
 from minicnn.kernels.window import Window2d
 from tests.compare import assert_bounded, assert_equal, unchanged
 from tests.kernels.on_device import CUDA_DEVICES, OnDevice, needs_nvrtc
@@ -60,6 +60,51 @@ def test_images_that_32_bits_cannot_number() -> None:
     message = "images of 4 x 5 are 2,147,483,652 x 5 with their padding; kernels count pixels in 32 bits"
     with pytest.raises(ValueError, match=f"^{message}$"):
         layout.window_fields(1, (4, 5), Window2d.of(2, 1, (2**31, 0, 0, 0)))
+
+
+# What makes them fast, as the simulator counts it
+
+def device(*shape: int) -> Any:
+    return simulator.to_device(floats(shape, 0))
+
+
+def pooled(x: Any, window: Window2d) -> None:
+    """All but max_pool2d_grad, which reads dy only where a pixel won."""
+    cuda_backend.max_pool2d(x, window)
+    cuda_backend.avg_pool2d_grad(cuda_backend.avg_pool2d(x, window), x.shape, window)
+    cuda_backend.col2im(cuda_backend.im2col(x, window), x.shape[2:], window)
+
+
+COALESCED: dict[str, Any] = {
+    "elementwise": lambda: (cuda_backend.relu(device(4096)), cuda_backend.relu_grad(device(4096), device(4096)),
+                            cuda_backend.add(device(4096), device(4096))),
+    "batch norm": lambda: cuda_backend.batch_norm_statistics(device(4, 3, 32, 32)),
+    "channel sum": lambda: (cuda_backend.channel_sum(device(4, 3, 32, 32)), cuda_backend.channel_sum(device(128, 64))),
+    "optimiser": lambda: cuda_backend.adam_step(*(device(4096) for _ in range(4)), 1, 0.1, 0.9, 0.9, 1e-8, 0.0, False),
+    "softmax": lambda: cuda_backend.softmax_cross_entropy(device(8, 96), simulator.to_device(np.arange(8))),
+    "windows side by side": lambda: pooled(device(2, 3, 16, 32), Window2d.of((2, 1), (2, 1))),
+}
+
+
+@needs_nvrtc
+@pytest.mark.parametrize("run", COALESCED.values(), ids=COALESCED)
+def test_neighbours_read_and_write_neighbours(run: Any) -> None:
+    """No request takes more sectors than its bytes fill; some take fewer, where threads read the same."""
+    with simulator.ENGINE.counting() as launches:
+        run()
+    for counts in launches:
+        for kind in ("read", "write"):
+            access = counts.total("global", kind)
+            assert access.units <= access.ideal, f"{counts.kernel}: {kind}s take {access.per_request} sectors"
+    assert launches
+
+
+@needs_nvrtc
+def test_relu_loads_and_stores_16_bytes_a_thread() -> None:
+    with simulator.ENGINE.counting() as launches:
+        cuda_backend.relu(device(4096))
+    access = launches[0].total("global", "read")
+    assert (access.requests, access.per_request) == (4096 // 4 // 32, 32 * 16 / 32)
 
 
 # Elementwise
