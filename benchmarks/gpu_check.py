@@ -83,7 +83,7 @@ def describe() -> list[str]:
 def steps(out: Path, quick: bool) -> list[Step]:
     """In their order: what is wrong must not be timed."""
     python = [sys.executable, "-m"]
-    tests = [*python, "pytest", "-m", "gpu", "-p", "no:cacheprovider", "tests"]
+    tests = [*python, "pytest", "-m", "gpu", "-raP", "-p", "no:cacheprovider", "tests"]      # P: what tests print, such as memory
     no_tests = "" if Path("tests/gpu").is_dir() and importlib.util.find_spec("pytest") else "the tests are in a checkout of minicnn"
     sanitizer = shutil.which("compute-sanitizer") or shutil.which("/usr/local/cuda/bin/compute-sanitizer")
     absent = "" if sanitizer else "compute-sanitizer is not installed (it comes with the CUDA toolkit)"
