@@ -15,7 +15,7 @@ import psutil
 
 from minicnn.benchmarks import threads
 
-LIBRARIES = ("minicnn", "numpy", "numba", "llvmlite", "torch", "jax", "jaxlib", "onnx", "onnxruntime", "threadpoolctl")
+LIBRARIES = ("minicnn", "numpy", "numba", "llvmlite", "cupy-cuda13x", "torch", "jax", "jaxlib", "onnx", "onnxruntime", "threadpoolctl")
 VARIABLES = ("OPENBLAS", "GOTO", "BLIS", "VECLIB", "MKL", "OMP", "GOMP", "KMP", "NUMBA", "ONEDNN", "DNNL", "XLA", "NPROC", "MINICNN")
 
 # The instruction sets that kernels choose by: LLVM's name -> the usual one.
