@@ -92,7 +92,7 @@ def _load(instruction: Instruction, operands: Operands) -> Step:
     slots = [operands.sized(target, kind) for target in targets]
     wider = _wider(operands, targets[0], kind)
     size = np.dtype(kind).itemsize
-    width = size * len(slots)
+    width, shift = size * len(slots), size.bit_length() - 1
     address = Address(instruction.operands[1], operands)
     if space == "param":
         return _load_parameter(address, slots, kind, wider)
@@ -100,7 +100,7 @@ def _load(instruction: Instruction, operands: Operands) -> Step:
 
     def step(wave: Wave) -> None:
         for piece in reach(wave, instruction, space, address.of(wave), width, "read"):
-            data, first, lanes = typed(piece.bytes, kind), piece.offsets // size, _lanes(wave, piece)
+            data, first, lanes = typed(piece.bytes, kind), piece.offsets >> shift, _lanes(wave, piece)
             for i, slot in enumerate(slots):
                 values = data.take(first + i if i else first)
                 if kind is np.float32 and not wave.subnormal:
@@ -145,7 +145,7 @@ def _store(instruction: Instruction, operands: Operands) -> Step:
     return step
 
 
-_ATOMIC: dict[str, Callable[..., np.ndarray]] = {
+_ATOMIC: dict[str, Callable[..., Any]] = {
     "add": np.add, "min": np.minimum, "max": np.maximum, "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor,
     "exch": lambda old, b: b, "cas": lambda old, expected, b: np.where(old == expected, b, old),
     "inc": lambda old, b: np.where(old >= b, 0, old + 1), "dec": lambda old, b: np.where((old == 0) | (old > b), b, old - 1),
@@ -169,7 +169,7 @@ def _atomic(instruction: Instruction, operands: Operands) -> Step:
         for piece in reach(wave, instruction, space, address.of(wave), size, "update"):
             data, index, lanes = typed(piece.bytes, kind), piece.offsets // size, _lanes(wave, piece)
             arguments = [wave.slots[slot][lanes] for slot in sources]
-            before = np.empty(len(index), kind)
+            before: np.ndarray = np.empty(len(index), kind)
             for turn in _turns(index):
                 before[turn] = data[index[turn]]
                 data[index[turn]] = update(before[turn], *(a[turn] for a in arguments))

@@ -207,7 +207,8 @@ def _move_parts(whole: type, targets: list[str], sources: list[str], operands: O
     of = [operands.slot(s, unsigned if len(sources) > 1 else whole) for s in sources]
 
     def step(wave: Wave) -> None:
-        values = np.stack([wave.slots[a] for a in of], 1).view(unsigned if len(to) > 1 else whole)    # (lanes, pieces): little-endian
+        values: np.ndarray = np.stack([wave.slots[a] for a in of], 1)       # (lanes, pieces), the lowest first
+        values = values.view(unsigned if len(to) > 1 else whole)
         for i, target in enumerate(to):
             wave.put(target, values[:, i])
     return step

@@ -39,9 +39,9 @@ def _converted(instruction: Instruction, to: type, of: type) -> Callable[[np.nda
         if from_float:                                         # out of range: the nearest that there is; NaN: 0
             x = integer_mode(x) if integer_mode else np.trunc(x)
             limits = np.iinfo(to)
-            inside = np.where((x >= float(limits.min)) & (x < float(limits.max) + 1), x, x.dtype.type(0)).astype(to)
-            over = np.where(x > 0, to(limits.max), to(limits.min))
-            return np.where(np.isnan(x), to(0), np.where((x >= float(limits.min)) & (x < float(limits.max) + 1), inside, over))
+            inside = (x >= float(limits.min)) & (x < float(limits.max) + 1)
+            beyond = np.where(np.isnan(x), to(0), np.where(x > 0, to(limits.max), to(limits.min)))
+            return np.where(inside, np.where(inside, x, x.dtype.type(0)).astype(to), beyond)
         if saturate:
             low, high = max(np.iinfo(of).min, np.iinfo(to).min), min(np.iinfo(of).max, np.iinfo(to).max)
             x = np.clip(x, of(low), of(high))

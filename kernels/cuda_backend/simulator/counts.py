@@ -120,9 +120,9 @@ class Meter:
         self.counts, self.requests, self.watched = counts, requests, watched
 
     def note(self, wave: Wave, instruction: Instruction, space: str, kind: str, addresses: np.ndarray, width: int) -> None:
-        every = np.zeros(wave.lanes, np.int64)
-        every[wave.active] = addresses
-        every, active = every.reshape(-1, WARP), wave.mask.reshape(-1, WARP)
+        lanes = np.zeros(wave.lanes, np.int64)
+        lanes[wave.active] = addresses
+        every, active = lanes.reshape(-1, WARP), wave.mask.reshape(-1, WARP)
         if self.requests is not None:
             self._trace(wave, instruction, space, kind, every, active, width)
         if space not in ("global", "shared"):

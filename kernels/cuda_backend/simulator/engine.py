@@ -15,14 +15,14 @@ from minicnn.kernels.cuda_backend.simulator.array import DeviceArray
 from minicnn.kernels.cuda_backend.simulator.async_copy import AsyncCopies
 from minicnn.kernels.cuda_backend.simulator.counts import Counts, Meter, Request
 from minicnn.kernels.cuda_backend.simulator.faults import Fault, SimulatorError
-from minicnn.kernels.cuda_backend.simulator.machine import WARP, Image, Launch, Step, Three, Wave
+from minicnn.kernels.cuda_backend.simulator.machine import WARP, Control, Image, Launch, Step, Three, Wave
 from minicnn.kernels.cuda_backend.simulator.memory import MEMORY, Allocation
 from minicnn.kernels.cuda_backend.simulator.ptx import Instruction, Program
 from minicnn.kernels.cuda_backend.simulator.registers import Operands, unknown
 from minicnn.kernels.cuda_backend.simulator.spaces import GlobalSpace, LocalSpace, Region, SharedSpace
 
 ARCHITECTURE = 80                # the compute capability that is simulated: the first with cp.async and TF32
-LANES = 8192                     # threads of a wave, about: more need more cache, fewer more steps of the interpreter
+LANES = 16384                    # threads of a wave, about: more need more cache, fewer more steps of the interpreter
 SHARED_LIMIT = 227 << 10         # bytes a block, on the largest GPUs
 
 _DECODERS: dict[str, Callable[[Instruction, Operands], Step]] = {
@@ -55,7 +55,8 @@ class Module:
 
 def _decoded(program: Program, addresses: dict[str, int]) -> Image:
     operands = Operands(program, addresses)
-    steps, controls = [], {}
+    steps: list[Step] = []
+    controls: dict[int, Control] = {}
     for instruction in program.code:
         opcode = instruction.opcode
         if opcode[0] in control.CONTROLS and opcode[:2] != ("bar", "warp"):

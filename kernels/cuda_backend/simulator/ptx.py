@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -118,28 +119,18 @@ def _module_variables(text: str, static_shared: int) -> dict[str, Variable]:
              for name in re.findall(r"\.extern\s+\.shared[^;]*?(\w+)\[\]\s*;", text)}
     pattern = r"\.(const|global)\s+(?:\.align\s+\d+\s+)?\.(\w+)\s+([\w$]+)((?:\[\d+\])*)\s*(?:=\s*([^;]+))?;"
     for space, kind, name, sizes, values in re.findall(pattern, text):
-        data = np.zeros(int(np.prod([int(n) for n in re.findall(r"\d+", sizes)], initial=1)), TYPES[kind])
+        data: np.ndarray = np.zeros(int(np.prod([int(n) for n in re.findall(r"\d+", sizes)], initial=1)), TYPES[kind])
         given = re.findall(r"[\w$+-]+", values)
         data[:len(given)] = [number(value, TYPES[kind]) for value in given]
         found[name] = Variable(space, 0, data.nbytes, data.view(np.uint8))
     return found
 
 
-def number(text: str, dtype: type) -> np.generic:
+def number(text: str, dtype: type) -> Any:
     """A literal: 17, -1, 0x1F, 0f3F800000 (the bits of a float), 0d3FF0000000000000 (of a double)."""
-    if text[:2] in ("0f", "0F"):
-        value: np.generic = np.array(int(text[2:], 16), np.uint32).view(np.float32)[()]
-    elif text[:2] in ("0d", "0D"):
-        value = np.array(int(text[2:], 16), np.uint64).view(np.float64)[()]
-    else:
-        bits = 8 * np.dtype(dtype).itemsize
-        whole = int(text.rstrip("U"), 0)
-        if dtype is np.bool_:
-            return np.bool_(whole)
-        if np.dtype(dtype).kind == "f":                        # an integer literal for a float register: its bits
-            return np.array(whole % (1 << bits), f"u{bits // 8}").view(dtype)[()]
-        return np.array(whole % (1 << bits), f"u{bits // 8}").view(dtype)[()]
-    return value if value.dtype == dtype or value.dtype.itemsize != np.dtype(dtype).itemsize else value.view(dtype)
+    size = np.dtype(dtype).itemsize
+    bits = int(text[2:], 16) if text[:2] in ("0f", "0F", "0d", "0D") else int(text.rstrip("U"), 0)
+    return np.array([bits % (1 << 8 * size)], f"u{size}").view(dtype)[0]
 
 
 # A statement begins a scope, ends one, is a label, tells the source line, or is a directive or an instruction that ends with a semicolon.

@@ -9,7 +9,8 @@ have read a word, the key says so instead of the thread: several of a warp, of a
 """
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import functools
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -34,6 +35,21 @@ def keys_of(wave: Wave, place: int) -> np.ndarray:
     return wave.who[wave.active] + ((wave.time << TIME_SHIFT) + (place << PLACE_SHIFT))
 
 
+class Accesses:
+    """The words that the active threads access now, and their keys, which are seldom needed for reads. chosen: some of those threads;
+    words, (accesses · each,): each thread's are neighbours."""
+
+    def __init__(self, wave: Wave, place: int, chosen: Any, words: np.ndarray, each: int) -> None:
+        self.words, self.time = words, wave.time
+        self._who, self._chosen, self._each = wave.who[wave.active], chosen, each
+        self._when = (wave.time << TIME_SHIFT) + (place << PLACE_SHIFT)
+
+    @functools.cached_property
+    def keys(self) -> np.ndarray:
+        keys = self._who[self._chosen] + self._when
+        return keys if self._each == 1 else np.repeat(keys, self._each)
+
+
 def who_of(wave: Wave) -> np.ndarray:
     """(lanes,): each thread's part of a key."""
     block = np.repeat(np.arange(wave.first, wave.first + wave.count), wave.padded)
@@ -42,11 +58,11 @@ def who_of(wave: Wave) -> np.ndarray:
     return (block << (THREAD_BITS + WHO_SHIFT)) + (wave.thread << WHO_SHIFT)
 
 
-def _block(key: np.ndarray) -> np.ndarray:
+def _block(key: Any) -> Any:
     return (key & WHO) >> (THREAD_BITS + WHO_SHIFT)
 
 
-def _thread(key: np.ndarray) -> np.ndarray:
+def _thread(key: Any) -> Any:
     return (key & WHO) >> WHO_SHIFT & ((1 << THREAD_BITS) - 1)
 
 
@@ -62,41 +78,46 @@ class Races:
     def __init__(self, words: int, own: bool) -> None:
         self.own = own
         self.writers = np.full(words, UNTOUCHED, np.int64)
-        self.readers: np.ndarray | None = None
+        self.read_at = np.full(words, UNTOUCHED, np.int32)     # the time when it was last read
+        self.readers: np.ndarray | None = None                 # by whom, filled in when somebody writes a word that was read
         self.filling: np.ndarray | None = None                 # keys of cp.async that have not been waited for
-        self._reads: list[tuple[np.ndarray, np.ndarray]] = []  # not in `readers` yet: nobody asks before something is written
+        self._new: list[Accesses] = []                         # reads that are not in `read_at` yet: nobody asks before a write
+        self._reads: list[Accesses] = []                       # reads that are not in `readers` yet
 
-    def read(self, wave: Wave, instruction: Instruction, words: np.ndarray, keys: np.ndarray) -> None:
-        writers = self.writers[words]
+    def read(self, wave: Wave, instruction: Instruction, accesses: Accesses) -> None:
+        writers = self.writers[accesses.words]
         if self.own and writers.size and writers.min() < 0:
-            self._uninitialised(wave, instruction, keys[int(writers.argmin())])
-        self._not_filling(wave, instruction, words, keys, "reads")
-        self._ordered(wave, instruction, writers, keys, "read after write", "wrote")
-        self._reads.append((words, keys))
+            lane = _lane(wave, accesses.keys[int(writers.argmin())])
+            wave.fault(instruction, lane, "reads shared memory that no thread has written")
+        self._not_filling(wave, instruction, accesses, "reads")
+        self._ordered(wave, instruction, writers, accesses, "read after write", "wrote")
+        self._new.append(accesses)
 
-    def write(self, wave: Wave, instruction: Instruction, words: np.ndarray, keys: np.ndarray) -> None:
-        self._not_filling(wave, instruction, words, keys, "writes")
-        self._ordered(wave, instruction, self.writers[words], keys, "write after write", "wrote")
-        self._after_reads(wave, instruction, words, keys)
+    def write(self, wave: Wave, instruction: Instruction, accesses: Accesses) -> None:
+        words, keys = accesses.words, accesses.keys
+        self._not_filling(wave, instruction, accesses, "writes")
+        self._ordered(wave, instruction, self.writers[words], accesses, "write after write", "wrote")
+        self._after_reads(wave, instruction, accesses)
         self.writers[words] = keys
         twice = self.writers[words] != keys
         if twice.any():
             i = int(np.flatnonzero(twice)[0])
             self._fault(wave, instruction, keys[i], self.writers[words[i]], "two threads write one word", "writes")
 
-    def update(self, wave: Wave, instruction: Instruction, words: np.ndarray, keys: np.ndarray) -> None:
+    def update(self, wave: Wave, instruction: Instruction, accesses: Accesses) -> None:
         """An atomic read and write: in order with other atomic ones, not with plain ones."""
-        writers = self.writers[words]
-        self._ordered(wave, instruction, np.where(writers & ATOMIC, UNTOUCHED, writers), keys, "atomic after plain write", "wrote")
-        self._after_reads(wave, instruction, words, keys)
-        _merge(wave, self.writers, words, keys | ATOMIC)
+        writers = self.writers[accesses.words]
+        plain = np.where(writers & ATOMIC, UNTOUCHED, writers)
+        self._ordered(wave, instruction, plain, accesses, "atomic operation after plain write", "wrote")
+        self._after_reads(wave, instruction, accesses)
+        _merge(wave, self.writers, accesses.words, accesses.keys | ATOMIC)
 
-    def fill(self, wave: Wave, instruction: Instruction, words: np.ndarray, keys: np.ndarray) -> None:
+    def fill(self, wave: Wave, instruction: Instruction, accesses: Accesses) -> None:
         """cp.async begins to write."""
-        self.write(wave, instruction, words, keys)
+        self.write(wave, instruction, accesses)
         if self.filling is None:
             self.filling = np.full(len(self.writers), UNTOUCHED, np.int64)
-        self.filling[words] = keys
+        self.filling[accesses.words] = accesses.keys
 
     def filled(self, words: np.ndarray, keys: np.ndarray) -> None:
         """cp.async has written. keys: of the wait."""
@@ -107,25 +128,31 @@ class Races:
     def forget(self) -> None:
         """All threads of all blocks have passed a barrier: what they read before is in order with what follows."""
         if self.own:
+            self._new.clear()
             self._reads.clear()
 
-    def _after_reads(self, wave: Wave, instruction: Instruction, words: np.ndarray, keys: np.ndarray) -> None:
-        if self._reads:
-            if self.readers is None:
-                self.readers = np.full(len(self.writers), UNTOUCHED, np.int64)
-            if len(self._reads) > 1:
-                _merge(wave, self.readers, *(np.concatenate(column) for column in zip(*self._reads, strict=True)))
-            else:
-                _merge(wave, self.readers, *self._reads[0])
-            self._reads.clear()
-        if self.readers is not None:
-            self._ordered(wave, instruction, self.readers[words], keys, "write after read", "read")
+    def _after_reads(self, wave: Wave, instruction: Instruction, accesses: Accesses) -> None:
+        """First only whether any of the words was read since the barrier, which is quick. Who read it is found out if so."""
+        for earlier in self._new:
+            self.read_at[earlier.words] = earlier.time
+        self._reads += self._new
+        self._new.clear()
+        read_at = self.read_at[accesses.words]
+        if not read_at.size or read_at.max() < (wave.barrier_time if self.own else 0):
+            return
+        if self.readers is None:
+            self.readers = np.full(len(self.writers), UNTOUCHED, np.int64)
+        for earlier in self._reads:
+            _merge(wave, self.readers, earlier.words, earlier.keys)
+        self._reads.clear()
+        self._ordered(wave, instruction, self.readers[accesses.words], accesses, "write after read", "read")
 
-    def _ordered(self, wave: Wave, instruction: Instruction, others: np.ndarray, keys: np.ndarray, kind: str, did: str) -> None:
-        """Raise a Fault unless every access of `others` comes before the one of `keys`, or is by the same thread."""
+    def _ordered(self, wave: Wave, instruction: Instruction, others: np.ndarray, accesses: Accesses, kind: str, did: str) -> None:
+        """Raise a Fault unless each access of `others` comes before the one now, or is by the same thread."""
         latest = wave.barrier_time << TIME_SHIFT
         if not others.size or others.max() < (latest if self.own else 0):
             return
+        keys = accesses.keys
         suspicious = (others >= 0) & ((others ^ keys) & WHO != 0)
         if suspicious.any():
             suspicious &= ~_in_order(wave, others, keys)
@@ -133,21 +160,18 @@ class Races:
                 i = int(np.flatnonzero(suspicious)[0])
                 self._fault(wave, instruction, keys[i], others[i], kind, did)
 
-    def _not_filling(self, wave: Wave, instruction: Instruction, words: np.ndarray, keys: np.ndarray, verb: str) -> None:
+    def _not_filling(self, wave: Wave, instruction: Instruction, accesses: Accesses, verb: str) -> None:
         if self.filling is None:
             return
-        filling = self.filling[words]
+        filling = self.filling[accesses.words]
         if filling.size and filling.max() >= 0:
             i = int(filling.argmax())
-            wave.fault(instruction, _lane(wave, keys[i]), f"{verb} shared memory that a cp.async is still filling, started by "
+            wave.fault(instruction, _lane(wave, accesses.keys[i]), f"{verb} shared memory that a cp.async is still filling, started by "
                        f"{_described(wave, filling[i])}; that thread must wait for it first (cp.async.wait_group), then all at a barrier")
-
-    def _uninitialised(self, wave: Wave, instruction: Instruction, key: int) -> None:
-        wave.fault(instruction, _lane(wave, key), "reads shared memory that no thread has written")
 
     def _fault(self, wave: Wave, instruction: Instruction, key: int, other: int, kind: str, did: str) -> None:
         where = "shared" if self.own else "global"
-        barrier = "blocks run in any order" if _block(np.int64(key)) != _block(np.int64(other)) else "no barrier is between them"
+        barrier = "blocks run in any order" if _block(key) != _block(other) else "no barrier is between them"
         wave.fault(instruction, _lane(wave, key), f"race in {where} memory ({kind}): {_described(wave, other)} {did} the same word, and "
                                                   f"{barrier}")
 
@@ -184,16 +208,14 @@ def _merge(wave: Wave, table: np.ndarray, words: np.ndarray, keys: np.ndarray) -
 
 
 def _lane(wave: Wave, key: int) -> int:
-    k = np.int64(key)
-    return int((_block(k) - wave.first) * wave.padded + _thread(k))
+    return int((_block(key) - wave.first) * wave.padded + _thread(key))
 
 
 def _described(wave: Wave, key: int) -> str:
     """block (0, 0, 0), thread (3, 0, 0) at scale.cu:7: ld.shared.f32 ..."""
     from minicnn.kernels.cuda_backend.simulator.machine import named
 
-    k = np.int64(key)
-    block, thread = int(_block(k)), int(_thread(k))
+    block, thread = int(_block(key)), int(_thread(key))
     instruction = wave.code[int(key) >> PLACE_SHIFT & ((1 << PLACE_BITS) - 1)]
     if block == SEVERAL_BLOCKS:
         who = "threads of several blocks"

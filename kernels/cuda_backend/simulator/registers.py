@@ -7,6 +7,7 @@ special registers (%tid.x) have slots too, so that an instruction need not know 
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 
@@ -58,7 +59,7 @@ class Operands:
         size = np.dtype(self.natural(operand)).itemsize
         return self.slot(operand, dtype if size == np.dtype(dtype).itemsize else np.dtype(f"u{size}").type)
 
-    def literal(self, text: str, dtype: type) -> np.generic:
+    def literal(self, text: str, dtype: type) -> Any:
         name, _, offset = text.partition("+")
         if name in self.addresses:
             return ptx.number(str(self.addresses[name] + int(offset or 0)), dtype)
@@ -72,7 +73,7 @@ class Operands:
     def allocate(self, lanes: int, special: dict[str, np.ndarray]) -> list[np.ndarray]:
         """The array of each slot, for a number of lanes. special: the values of special registers, (lanes,) or ()."""
         registers: dict[str, np.ndarray] = {}
-        found = []
+        found: list[np.ndarray] = []
         for operand, dtype in self._slots:
             if self.is_register(operand):
                 size = np.dtype(dtype).itemsize

@@ -22,7 +22,7 @@ def has_subnormals(values: np.ndarray) -> bool:
 
 def rounded(exact: np.ndarray, dtype: type, mode: str = "rn") -> np.ndarray:
     """exact, of a wider type, in dtype. mode: rn to nearest, rz to zero, rm down, rp up."""
-    nearest = exact.astype(dtype)
+    nearest: np.ndarray = exact.astype(dtype)
     if mode == "rn":
         return nearest
     too_large = {"rm": nearest > exact, "rp": np.zeros(exact.shape, bool), "rz": np.abs(nearest) > np.abs(exact)}[mode]

@@ -11,7 +11,7 @@ import numpy as np
 
 from minicnn.kernels.cuda_backend.simulator.memory import MEMORY, Allocation
 from minicnn.kernels.cuda_backend.simulator.ptx import Instruction
-from minicnn.kernels.cuda_backend.simulator.races import Races, keys_of
+from minicnn.kernels.cuda_backend.simulator.races import Accesses, Races
 
 if TYPE_CHECKING:
     from minicnn.kernels.cuda_backend.simulator.machine import Wave
@@ -32,7 +32,7 @@ class Piece(NamedTuple):
 
 def words_of(offsets: np.ndarray, width: int, granule: int) -> np.ndarray:
     """The words, of `granule` bytes, that accesses of `width` bytes touch: (accesses · words each,)."""
-    first = offsets // granule
+    first = offsets >> (granule.bit_length() - 1)              # a power of two
     each = max(width // granule, 1)
     return first if each == 1 else (first[:, None] + np.arange(each)).ravel()
 
@@ -40,10 +40,8 @@ def words_of(offsets: np.ndarray, width: int, granule: int) -> np.ndarray:
 def check_races(wave: Wave, instruction: Instruction, piece: Piece, width: int, granule: int, action: str) -> None:
     """action: "read", "write", "update" or "fill"."""
     if piece.races is not None:
-        keys = keys_of(wave, instruction.place)[piece.chosen]
-        each = max(width // granule, 1)
-        getattr(piece.races, action)(wave, instruction, words_of(piece.offsets, width, granule),
-                                     keys if each == 1 else np.repeat(keys, each))
+        words = words_of(piece.offsets, width, granule)
+        getattr(piece.races, action)(wave, instruction, Accesses(wave, instruction.place, piece.chosen, words, max(width // granule, 1)))
 
 
 def check_alignment(wave: Wave, instruction: Instruction, addresses: np.ndarray, width: int) -> None:
