@@ -19,13 +19,14 @@ extern "C" __global__ void pack_weights(const float *w, float *weights, Gather g
             ? w[group * rows * channels * g.KH * g.KW + m * g.stride_m + c * g.stride_c + kh * g.KW + kw] : 0;
 }
 
-// table (K) of struct Tap: where k = (c, th, tw) reads. A thread an entry; those beyond the last channel read nowhere.
+// table (K): where k = (c, th, tw) reads. A thread an entry; those beyond the last channel read nowhere.
 extern "C" __global__ void tabulate(int *table, Gather g, int K) {
     const int k = blockIdx.x * blockDim.x + threadIdx.x;
     if (k >= K) return;
     const int tw = k % g.taps_w, th = k / g.taps_w % g.taps_h, c = k / (g.taps_w * g.taps_h);
     const int dh = g.start_h + th * g.reach_h, dw = g.start_w + tw * g.reach_w;
-    ((Tap *)table)[k] = c < g.source_channels / g.G ? Tap{(c * g.source_h + dh) * g.source_w + dw, dh, dw, 0} : Tap{0, NOWHERE, 0, 0};
+    ((int4 *)table)[k] = c < g.source_channels / g.G ? make_int4((c * g.source_h + dh) * g.source_w + dw, dh, dw, 0)
+                                                     : make_int4(0, NOWHERE, 0, 0);
 }
 
 // result[n, group*rows + m, first + i*step] = sum over k of weights[k, m] * source[n, i*move + table[k]]    (+ bias, relu)
@@ -106,22 +107,24 @@ struct Divisors { int plane_multiplier, plane_shift, row_multiplier, row_shift; 
 
 // parts[split, f, q] = sum over the images and outputs p of this split of dy[p, f] * x[p, q],  q = (c, kh, kw)
 //
-// The sum runs along pixels here, which lie side by side in both arrays: eight neighbouring lanes load eight neighbours. Rows of shared
-// memory are 4 longer than a tile: a warp fills 8 p x 4 rows at a time, and (4 p + row) mod 32 is another bank for each.
+// rows, columns: F/G and C/G*KH*KW. Grid: z = split * G + group. The sum runs along pixels here, which lie side by side in both arrays:
+// eight neighbouring lanes load eight neighbours. Rows of shared memory are 4 longer than a tile: a warp fills 8 p x 4 rows at a time, and
+// (4 p + row) mod 32 is another bank for each.
 extern "C" __global__ void __launch_bounds__(256, 2) conv2d_pipelined_grad_weight(const float *dy, const float *x, const int *table,
-                                                                                  float *parts, Conv conv, Divisors d, int splits) {
+                                                                                  float *parts, Conv conv, Divisors d, int rows,
+                                                                                  int columns, int splits) {
     __shared__ __align__(16) float a[2][DEPTH][TILE + 4], b[2][DEPTH][TILE + 4];
     __shared__ int4 taps[TILE];
-    const int t = threadIdx.x, m0 = blockIdx.y * TILE, q0 = blockIdx.x * TILE, group = blockIdx.z / splits, split = blockIdx.z % splits;
-    const int rows = conv.F / conv.G, columns = conv.C / conv.G * conv.KH * conv.KW, plane = conv.OH * conv.OW;
-    const int pixels = conv.N * plane, share = ((pixels + splits - 1) / splits + DEPTH - 1) / DEPTH * DEPTH;
+    const int t = threadIdx.x, m0 = blockIdx.y * TILE, q0 = blockIdx.x * TILE, group = blockIdx.z % conv.G, split = blockIdx.z / conv.G;
+    const int plane = conv.OH * conv.OW, pixels = conv.N * plane, share = ((pixels + splits - 1) / splits + DEPTH - 1) / DEPTH * DEPTH;
     const int first = split * share, last = min(first + share, pixels);
 
     // This thread loads pixel t%8 of each tile: of the rows t/8 + 0, 32, 64, 96 of dy, and of as many columns of the patches.
     const int p = t % DEPTH, line = t / DEPTH;
-    if (t < TILE) {                                            // offset, dh, dw of a column; and where a row of dy begins, or -1
+    if (t < TILE) {                                            // offset, dh, dw of a column, and the offset of a row of dy, or -1
         const int4 tap = ((const int4 *)table)[q0 + t];
-        taps[t] = make_int4(tap.x, tap.y, tap.z, m0 + t < rows ? t * plane : -1);
+        taps[t] = make_int4(tap.x + group * (conv.C / conv.G) * conv.H * conv.W, tap.y, tap.z,
+                            m0 + t < rows ? (group * rows + m0 + t) * plane : -1);
     }
     __syncthreads();
 
@@ -130,8 +133,8 @@ extern "C" __global__ void __launch_bounds__(256, 2) conv2d_pipelined_grad_weigh
         const int n = divided(p0 + p, d.plane_multiplier, d.plane_shift), r = p0 + p - n * plane;
         const int oh = divided(r, d.row_multiplier, d.row_shift), ow = r - oh * conv.OW;
         const int h = oh * conv.SH, w = ow * conv.SW, here = p0 + p < last ? h : NOWHERE;
-        const unsigned gradient = (n * conv.F + group * rows + m0) * plane + r;
-        const unsigned patch = ((n * conv.C + group * (conv.C / conv.G)) * conv.H + h) * conv.W + w;
+        const unsigned gradient = n * conv.F * plane + r;
+        const unsigned patch = (n * conv.C * conv.H + h) * conv.W + w;
 #pragma unroll
         for (int i = 0; i < 4; i++) {
             const int4 tap = taps[line + i * 32];
@@ -155,14 +158,20 @@ extern "C" __global__ void __launch_bounds__(256, 2) conv2d_pipelined_grad_weigh
         store(buffer ^ 1);
     }
 
+    // Four columns are one 16-byte store, where rows begin at multiples of 16 bytes.
+    const bool together = columns % 4 == 0;
 #pragma unroll
-    for (int i = 0; i < 8; i++) {
-        const int m = m0 + tile_row(t, i);
-        float *row = parts + ((long long)split * conv.F + group * rows + m) * columns;
+    for (int j = 0; j < 8; j += 4) {
+        const int q = q0 + tile_column(t, j);
 #pragma unroll
-        for (int j = 0; j < 8; j++) {
-            const int q = q0 + tile_column(t, j);
-            if (m < rows && q < columns) row[q] = sums[i][j];
+        for (int i = 0; i < 8; i++) {
+            const int m = m0 + tile_row(t, i);
+            float *place = parts + (unsigned)((blockIdx.z * rows + m) * columns + q);
+            if (together && m < rows && q < columns)
+                *(float4 *)place = make_float4(sums[i][j], sums[i][j + 1], sums[i][j + 2], sums[i][j + 3]);
+#pragma unroll
+            for (int e = 0; e < 4; e++)
+                if (!together && m < rows && q + e < columns) place[e] = sums[i][j + e];
         }
     }
 }

@@ -76,7 +76,7 @@ def conv2d_grad_weight(dy: Any, x: Any, weight_shape: Shape, window: Window2d, g
     launch(GRAD_WEIGHT, (blocks(columns, TILE), blocks(F // groups, TILE), groups * splits), (THREADS,),
            (contiguous(dy), contiguous(x), table, parts, geometry.conv(x.shape, weight_shape, window, groups),
             {"plane_multiplier": plane_multiplier, "plane_shift": plane_shift, "row_multiplier": row_multiplier, "row_shift": row_shift},
-            splits))
+            F // groups, columns, splits))
     return sum_parts(parts)
 
 
@@ -90,7 +90,7 @@ def _product(source: Any, w: Any, bias: Any, result: Any, g: Gather, relu: bool)
 
 
 def _table(like: Any, g: Gather, K: int) -> Any:
-    """(K, 4) ints: `struct Tap` of gather.cuh for every k."""
+    """(K, 4) ints: for every k how far it reads from an output's own place, in elements, then dh, dw and nothing: see gather.cuh."""
     table = np.empty_like(like, shape=(K, TAP), dtype=np.int32, order="C")
     launch(TABULATE, (blocks(K, THREADS),), (THREADS,), (table, g, K))
     return table

@@ -39,13 +39,13 @@ extern "C" __global__ void pack_weights(const float *w, float *weights, Gather g
             ? to_tf32(w[group * rows * channels * g.KH * g.KW + m * g.stride_m + c * g.stride_c + kh * g.KW + kw]) : 0;
 }
 
-// table (K/4) of struct Tap: where the four channels k..k+3 = (th, tw, c..c+3) are read. A thread an entry.
+// table (K/4): where the four channels k..k+3 = (th, tw, c..c+3) are read. A thread an entry.
 extern "C" __global__ void tabulate(int *table, Gather g, int K, int C) {
     const int e = blockIdx.x * blockDim.x + threadIdx.x;
     if (e >= K / 4) return;
     const int c = e * 4 % C, tw = e * 4 / C % g.taps_w, th = e * 4 / (C * g.taps_w);
     const int dh = g.start_h + th * g.reach_h, dw = g.start_w + tw * g.reach_w;
-    ((Tap *)table)[e] = th < g.taps_h ? Tap{(dh * g.source_w + dw) * g.G * C + c, dh, dw, 0} : Tap{0, NOWHERE, 0, 0};
+    ((int4 *)table)[e] = th < g.taps_h ? make_int4((dh * g.source_w + dw) * g.G * C + c, dh, dw, 0) : make_int4(0, NOWHERE, 0, 0);
 }
 
 // Rows of 16 floats in shared memory are four chunks of 16 bytes; chunk c of row r stands at place c ^ (r / 2 % 4). Without that, the

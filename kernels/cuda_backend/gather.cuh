@@ -15,9 +15,5 @@ struct Gather {
     int KH, KW, stride_m, stride_c;                            // w at (group, m, c, kh, kw): group*M*K + m*stride_m + c*stride_c + kh*KW + kw
 };
 
-// One entry of the table: where tap k reads, relative to an output's own place. offset: in elements, from (channel 0, 0, 0)
-struct Tap {
-    int offset, dh, dw, unused;                                // 16 bytes: one load
-};
-
+// The table has an int4 for each tap, one load of 16 bytes: how far it reads from an output's own place, in elements, then dh and dw.
 const int NOWHERE = -(1 << 30);                                // a dh or h that is outside of every image
