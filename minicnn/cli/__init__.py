@@ -7,7 +7,7 @@ import typer
 
 from minicnn import __version__
 from minicnn.benchmarks import command as bench
-from minicnn.cli import lists, predict, train
+from minicnn.cli import lists, predict, simulate, train
 from minicnn.cli.errors import Commands
 
 app = typer.Typer(cls=Commands, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
@@ -18,6 +18,7 @@ app.command()(lists.backends)
 app.command()(lists.models)
 app.command()(lists.datasets)
 app.add_typer(bench.app, name="bench")
+app.add_typer(simulate.app, name="simulate")
 
 
 def _version(wanted: bool) -> None:
