@@ -130,6 +130,9 @@ def _load_parameter(address: Address, slots: list[int], kind: type, wider: type 
 
 def _store(instruction: Instruction, operands: Operands) -> Step:
     kind, space = instruction.type, space_of(instruction)
+    if space == "param":
+        raise SimulatorError(f"kernel {operands.program.name} calls a function that was not inlined (__noinline__, or recursion), which is "
+                             f"not simulated: {instruction}")
     sources = [operands.sized(source, kind) for source in parts(instruction.operands[1])]
     size = np.dtype(kind).itemsize
     width = size * len(sources)

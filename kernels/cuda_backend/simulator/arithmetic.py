@@ -10,7 +10,7 @@ from minicnn.kernels.cuda_backend.simulator import integers
 from minicnn.kernels.cuda_backend.simulator.machine import Step, Wave
 from minicnn.kernels.cuda_backend.simulator.ptx import TYPES, Instruction
 from minicnn.kernels.cuda_backend.simulator.registers import Operands, parts, unknown
-from minicnn.kernels.cuda_backend.simulator.rounding import flushed, has_subnormals, rounded, saturated
+from minicnn.kernels.cuda_backend.simulator.rounding import flushed, fused, has_subnormals, rounded, saturated
 
 Function = Callable[..., Any]
 
@@ -84,25 +84,13 @@ def _multiply_add(instruction: Instruction, operands: Operands) -> Step:
     """fma, and mad for integers: a · b + c."""
     kind, mode = instruction.type, _rounding(instruction)
     if np.dtype(kind).kind == "f":
-        return elementwise(_fused(kind, mode), instruction, operands, kind, kind, kind, kind)
+        return elementwise(lambda a, b, c: rounded(fused(a, b, c), kind, mode), instruction, operands, kind, kind, kind, kind)
     if "wide" in instruction.opcode:
         wide = integers.WIDER[kind]
         return elementwise(lambda a, b, c: np.multiply(a, b, dtype=wide) + c, instruction, operands, wide, kind, kind, wide)
     if "hi" in instruction.opcode:
         return elementwise(lambda a, b, c: integers.high_product(a, b) + c, instruction, operands, kind, kind, kind, kind)
     return elementwise(lambda a, b, c: a * b + c, instruction, operands, kind, kind, kind, kind)
-
-
-def _fused(kind: type, mode: str) -> Function:
-    """A GPU rounds a · b + c once. Of float32 the product is exact in float64, but the sum is rounded there and once more to float32,
-    which differs in the last bit once in 2^29 times. Of float64 it is computed in long double where that is wider (x86: 64 bits)."""
-    wide = np.float64 if kind is np.float32 else np.longdouble
-
-    def fused(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
-        exact = np.multiply(a, b, dtype=wide)
-        exact += c
-        return rounded(exact, kind, mode)
-    return fused
 
 
 def _divide(instruction: Instruction, operands: Operands) -> Step:

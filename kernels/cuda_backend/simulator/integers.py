@@ -83,8 +83,9 @@ def _extract(instruction: Instruction, operands: Operands) -> Step:
 
     def extracted(a: np.ndarray, start: np.ndarray, length: np.ndarray) -> np.ndarray:
         first, n = (start & np.uint32(255)).astype(np.int64), (length & np.uint32(255)).astype(np.int64)
-        wide = a.astype(np.int64).view(np.uint64) if signed else a.astype(np.uint64)
-        shifted = np.where(first < bits, wide >> np.minimum(first, 63).astype(np.uint64), np.uint64(0))
+        wide = a.astype(np.int64) if signed else a.astype(np.uint64)
+        shifted = wide >> np.minimum(first, 63).astype(wide.dtype)           # beyond the last bit: signs, or zeros
+        wide, shifted = wide.view(np.uint64), np.where((first < 64) | signed, shifted, 0).view(np.uint64)
         field = shifted & _mask(length, bits)
         last = np.minimum(first + n - 1, bits - 1)
         negative = ((wide >> np.maximum(last, 0).astype(np.uint64)) & np.uint64(1)).astype(bool) & (n > 0) & signed
