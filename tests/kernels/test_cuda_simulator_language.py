@@ -166,8 +166,8 @@ def test_what_is_not_simulated_is_named() -> None:
     kernel = 'extern "C" __global__ void k(int *result) { '
     with pytest.raises(SimulatorError, match=r"does not know the instruction 'nanosleep\.u32': .*nanosleep.u32 5"):
         ENGINE.run_source(kernel + 'asm volatile("nanosleep.u32 5;"); }', "k", (1,), (32,), (result,))
+    call = "__device__ __noinline__ int f(int a) { return a * a + 1; }" + kernel + "result[threadIdx.x] = f(threadIdx.x); }"
     with pytest.raises(SimulatorError, match=r"calls a function that was not inlined .*: st\.param"):
-        call = "__device__ __noinline__ int f(int a) { return a * a + 1; }" + kernel + "result[threadIdx.x] = f(threadIdx.x); }"
         ENGINE.run_source(call, "k", (1,), (32,), (result,))
     with pytest.raises(SimulatorError, match="there is no kernel other, only k"):
         ENGINE.run_source(kernel + "}", "other", (1,), (32,), (result,))

@@ -118,7 +118,7 @@ class Simulator:
         try:
             yield found
         finally:
-            self._counting.remove(found)
+            self._counting = [other for other in self._counting if other is not found]
 
     @contextlib.contextmanager
     def tracing(self, kernel: str, block: Sequence[int] = (0, 0, 0), warp: int = 0) -> Iterator[list[Request]]:
@@ -129,7 +129,7 @@ class Simulator:
         try:
             yield found
         finally:
-            self._tracing.remove(entry)
+            self._tracing = [other for other in self._tracing if other is not entry]
 
     def _run(self, module: Module, name: str, label: str, names: list[tuple[str, bool]], grid: Three, block: Three, args: tuple[Any, ...],
              shared: int) -> None:
