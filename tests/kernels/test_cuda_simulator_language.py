@@ -86,7 +86,7 @@ def test_generic_pointers() -> None:
 
 
 def test_static_and_dynamic_shared_memory_are_apart() -> None:
-    assert run("static_and_dynamic", 32, shared=128).tolist() == [(31 - t) * 1000 + 100 + (t ^ 1) for t in range(32)]
+    assert run("static_and_dynamic", 32, shared=128).tolist() == [(31 - t) * 102000 + 100 + (t ^ 1) for t in range(32)]
 
 
 def test_atomics() -> None:

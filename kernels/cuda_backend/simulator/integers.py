@@ -2,18 +2,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minicnn.kernels.cuda_backend.simulator.elementwise import elementwise, same_type
+from minicnn.kernels.cuda_backend.simulator.machine import Step
 from minicnn.kernels.cuda_backend.simulator.ptx import Instruction
 from minicnn.kernels.cuda_backend.simulator.registers import Operands, unknown
 
-if TYPE_CHECKING:
-    from minicnn.kernels.cuda_backend.simulator.machine import Step
-
 WIDER: dict[type, type] = {np.int16: np.int32, np.uint16: np.uint32, np.int32: np.int64, np.uint32: np.uint64}
-Binary = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def high_product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -56,18 +53,8 @@ def _shift(left: bool) -> Callable[[Instruction, Operands], Step]:
             by = np.minimum(n, bits - 1).astype(kind)
             result = a << by if left else a >> by
             return result if most < bits or (signed and not left) else np.where(n < bits, result, kind(0))
-        return _elementwise(shifted, instruction, operands, kind, kind, np.uint32)
+        return elementwise(shifted, instruction, operands, kind, kind, np.uint32)
     return decode
-
-
-def _elementwise(function: Any, instruction: Instruction, operands: Operands, *types: type) -> Step:
-    from minicnn.kernels.cuda_backend.simulator.arithmetic import elementwise
-
-    return elementwise(function, instruction, operands, *types)
-
-
-def _bitwise(function: np.ufunc, number: int) -> Callable[[Instruction, Operands], Step]:
-    return lambda instruction, operands: _elementwise(function, instruction, operands, *[instruction.type] * number)
 
 
 def _mask(length: np.ndarray, bits: int) -> np.ndarray:
@@ -90,7 +77,7 @@ def _extract(instruction: Instruction, operands: Operands) -> Step:
         last = np.minimum(first + n - 1, bits - 1)
         negative = ((wide >> np.maximum(last, 0).astype(np.uint64)) & np.uint64(1)).astype(bool) & (n > 0) & signed
         return np.where(negative, field | ~_mask(length, bits), field).astype(kind)
-    return _elementwise(extracted, instruction, operands, kind, kind, np.uint32, np.uint32)
+    return elementwise(extracted, instruction, operands, kind, kind, np.uint32, np.uint32)
 
 
 def _insert(instruction: Instruction, operands: Operands) -> Step:
@@ -103,7 +90,7 @@ def _insert(instruction: Instruction, operands: Operands) -> Step:
         field = np.where(first < bits, _mask(length, bits) << np.minimum(first, np.uint64(63)), np.uint64(0))
         moved = a.astype(np.uint64) << np.minimum(first, np.uint64(63))
         return ((b.astype(np.uint64) & ~field) | (moved & field)).astype(kind)
-    return _elementwise(inserted, instruction, operands, kind, kind, kind, np.uint32, np.uint32)
+    return elementwise(inserted, instruction, operands, kind, kind, kind, np.uint32, np.uint32)
 
 
 def _permute(instruction: Instruction, operands: Operands) -> Step:
@@ -120,7 +107,7 @@ def _permute(instruction: Instruction, operands: Operands) -> Step:
             byte = np.where(chosen & np.uint32(8), np.where(byte & 128, 255, 0), byte).astype(np.uint32)
             result |= byte << np.uint32(8 * i)
         return result
-    return _elementwise(permuted, instruction, operands, *[np.uint32] * 4)
+    return elementwise(permuted, instruction, operands, *[np.uint32] * 4)
 
 
 def _bits(a: np.ndarray) -> np.ndarray:
@@ -134,7 +121,7 @@ def _leading_zeros(a: np.ndarray) -> np.ndarray:
 
 
 def _counting(function: Callable[[np.ndarray], np.ndarray]) -> Callable[[Instruction, Operands], Step]:
-    return lambda instruction, operands: _elementwise(function, instruction, operands, np.uint32, instruction.type)
+    return lambda instruction, operands: elementwise(function, instruction, operands, np.uint32, instruction.type)
 
 
 def _reverse(instruction: Instruction, operands: Operands) -> Step:
@@ -142,7 +129,7 @@ def _reverse(instruction: Instruction, operands: Operands) -> Step:
 
     def reversed_bits(a: np.ndarray) -> np.ndarray:
         return np.packbits(_bits(a)[:, ::-1], axis=1, bitorder="little").view(kind)[:, 0]
-    return _elementwise(reversed_bits, instruction, operands, kind, kind)
+    return elementwise(reversed_bits, instruction, operands, kind, kind)
 
 
 def _three_inputs(instruction: Instruction, operands: Operands) -> Step:
@@ -156,7 +143,7 @@ def _three_inputs(instruction: Instruction, operands: Operands) -> Step:
                 result |= (a if row & 4 else ~a) & (b if row & 2 else ~b) & (c if row & 1 else ~c)
         return result
     short = Instruction(instruction.text, instruction.place, instruction.opcode, instruction.operands[:4])
-    return _elementwise(looked_up, short, operands, *[np.uint32] * 4)
+    return elementwise(looked_up, short, operands, *[np.uint32] * 4)
 
 
 def _funnel(instruction: Instruction, operands: Operands) -> Step:
@@ -167,12 +154,12 @@ def _funnel(instruction: Instruction, operands: Operands) -> Step:
         by = (n & np.uint32(31) if wrap else np.minimum(n, np.uint32(32))).astype(np.uint64)
         both = b.astype(np.uint64) << np.uint64(32) | a
         return (both >> (np.uint64(32) - by) if left else both >> by).astype(np.uint32)
-    return _elementwise(shifted, instruction, operands, *[np.uint32] * 4)
+    return elementwise(shifted, instruction, operands, *[np.uint32] * 4)
 
 
 DECODERS: dict[str, Callable[[Instruction, Operands], Step]] = {
-    "and": _bitwise(np.bitwise_and, 3), "or": _bitwise(np.bitwise_or, 3), "xor": _bitwise(np.bitwise_xor, 3),
-    "not": _bitwise(np.invert, 2), "shl": _shift(True), "shr": _shift(False), "bfe": _extract, "bfi": _insert, "prmt": _permute,
+    "and": same_type(np.bitwise_and, 3), "or": same_type(np.bitwise_or, 3), "xor": same_type(np.bitwise_xor, 3),
+    "not": same_type(np.invert, 2), "shl": _shift(True), "shr": _shift(False), "bfe": _extract, "bfi": _insert, "prmt": _permute,
     "popc": _counting(lambda a: np.bitwise_count(a).astype(np.uint32)), "clz": _counting(_leading_zeros), "brev": _reverse,
     "lop3": _three_inputs, "shf": _funnel,
 }

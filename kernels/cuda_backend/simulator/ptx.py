@@ -82,6 +82,8 @@ def parse(text: str) -> dict[str, Program]:
         found[entry[1]] = program
     module = "".join((*outside, text[end:]))
     for program in found.values():
+        for variable in re.findall(r"\.shared\s+\.align[^;]*\[\d+\]\s*;", module):
+            _Body(program, files).variable(variable.strip(" ;"))         # of the whole file: each kernel has it
         program.variables.update(_module_variables(module, program.static_shared))
     return found
 

@@ -95,14 +95,16 @@ KERNEL(generic_pointer, const int *x, int shared) {            // to shared or t
 }
 
 extern __shared__ int dynamic[];
+__shared__ int of_the_file[32];
 
 KERNEL(static_and_dynamic) {
     THREAD;
     __shared__ int fixed[33];
     fixed[t] = t;
+    of_the_file[t] = 2 * t;
     dynamic[t] = 100 + t;
     __syncthreads();
-    result[t] = fixed[31 - t] * 1000 + dynamic[t ^ 1];
+    result[t] = fixed[31 - t] * 100000 + of_the_file[31 - t] * 1000 + dynamic[t ^ 1];
 }
 
 KERNEL(atomics, float *sum, unsigned *extremes, unsigned long long *wide, int *old) {
