@@ -1,6 +1,8 @@
 """Faults that the simulator must find, each seeded in a kernel of cuda/faults.cu; and the same kernels without them, which must pass."""
 from __future__ import annotations
 
+import importlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minicnn.kernels.cuda_backend import simulator
+from minicnn.kernels.cuda_backend import simulator, source
 from minicnn.kernels.cuda_backend.launcher import Kernel, launch
 from minicnn.kernels.cuda_backend.simulator import ENGINE, DeviceArray, Fault
+from minicnn.kernels.window import Window2d
 from tests.compare import assert_equal
 from tests.kernels.on_device import needs_nvrtc
 
@@ -185,3 +188,27 @@ def test_a_fault_leaves_the_arrays_usable(files: Files) -> None:
         launch(Kernel(files(1), "before_the_beginning"), (1,), (64,), (simulator.to_device(X[:64]), y))
     launch(Kernel(files(0), "before_the_beginning"), (1,), (64,), (simulator.to_device(X[:64]), y))
     assert_equal(y.get(), X[:64])
+
+
+# The backend's own kernels, without one of their barriers
+
+BARRIER = re.compile(r"__syncthreads\(\);|wait_for_groups<[^>]*>\(\);")
+RUNGS = ("tiled", "blocked", "pipelined", "tensor_cores")
+BARRIERS = [(rung, i) for rung in RUNGS for i in range(len(BARRIER.findall(source.text(f"conv2d_{rung}.cu"))))]
+
+
+@pytest.mark.parametrize(("rung", "number"), BARRIERS)
+def test_every_barrier_of_the_convolutions_is_missed(rung: str, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    module, file = importlib.import_module(f"minicnn.kernels.cuda_backend.conv2d_{rung}"), f"conv2d_{rung}.cu"
+    text = source.text(file)
+    barrier = list(BARRIER.finditer(text))[number]
+    monkeypatch.setattr(source, "text", lambda _: f"{text[:barrier.start()]};{text[barrier.end():]}")
+    x, w, dy = (simulator.to_device(np.ones(shape, np.float32)) for shape in ((3, 20, 9, 8), (70, 20, 3, 3), (3, 70, 9, 8)))
+    window = Window2d.of(3, padding=1)
+
+    def every_direction() -> None:
+        module.conv2d(x, w, None, window, 1)
+        module.conv2d_grad_input(dy, w, x.shape, window, 1)
+        module.conv2d_grad_weight(dy, x, w.shape, window, 1)
+    with pytest.raises(Fault, match=r"race in shared memory|that a cp.async is still filling"):
+        every_direction()
