@@ -8,15 +8,20 @@
 const int TILE = 128, DEPTH = 8;
 
 // w (F, C/G, KH, KW) -> weights (G, K, M), transposed, and zero where whole tiles go beyond what there is.
-// k = (c, th, tw) over the taps of this part. Grid: x is k, y and a block's threads are m, z a group.
+// k = (c, th, tw) over the taps of this part. A block turns over 32 m x 32 k in shared memory, so that a warp reads along k, as the weights
+// lie, and writes along m. Grid: x tiles of k, y tiles of m, z groups; 32 x 8 threads.
 extern "C" __global__ void pack_weights(const float *w, float *weights, Gather g, int K, int M) {
-    const int k = blockIdx.x, m = blockIdx.y * blockDim.x + threadIdx.x, group = blockIdx.z;
+    __shared__ float tile[32][33];                             // 33: a column meets 32 banks
+    const int k0 = blockIdx.x * 32, m0 = blockIdx.y * 32, group = blockIdx.z;
     const int channels = g.source_channels / g.G, rows = g.result_channels / g.G;          // of a group: what k and m count
-    const int tw = k % g.taps_w, th = k / g.taps_w % g.taps_h, c = k / (g.taps_w * g.taps_h);
+    const int k = k0 + threadIdx.x, tw = k % g.taps_w, th = k / g.taps_w % g.taps_h, c = k / (g.taps_w * g.taps_h);
     const int kh = g.tap_h + th * g.tap_step_h, kw = g.tap_w + tw * g.tap_step_w;
-    if (m < M)
-        weights[((long long)group * K + k) * M + m] = c < channels && m < rows
-            ? w[group * rows * channels * g.KH * g.KW + m * g.stride_m + c * g.stride_c + kh * g.KW + kw] : 0;
+    for (int i = threadIdx.y; i < 32; i += 8)
+        tile[i][threadIdx.x] = c < channels && m0 + i < rows
+            ? w[group * rows * channels * g.KH * g.KW + (m0 + i) * g.stride_m + c * g.stride_c + kh * g.KW + kw] : 0;
+    __syncthreads();
+    for (int i = threadIdx.y; i < 32; i += 8)
+        if (k0 + i < K) weights[((long long)group * K + k0 + i) * M + m0 + threadIdx.x] = tile[threadIdx.x][i];
 }
 
 // table (K): where k = (c, th, tw) reads. A thread an entry; those beyond the last channel read nowhere.

@@ -23,6 +23,7 @@ FILE = "conv2d_pipelined.cu"
 PACK, TABULATE = Kernel(FILE, "pack_weights"), Kernel(FILE, "tabulate")
 PRODUCT, GRAD_WEIGHT = Kernel(FILE, "conv2d_pipelined"), Kernel(FILE, "conv2d_pipelined_grad_weight")
 TILE, DEPTH, THREADS = 128, 8, 256
+PACK_BLOCK = (32, 8)
 TAP = 4                          # ints of a table's entry
 
 
@@ -84,7 +85,7 @@ def _product(source: Any, w: Any, bias: Any, result: Any, g: Gather, relu: bool)
     rows, channels = g["result_channels"] // g["G"], g["source_channels"] // g["G"]
     K, M = _padded(channels * g["taps_h"] * g["taps_w"], DEPTH), _padded(rows, TILE)
     weights = np.empty_like(w, shape=(g["G"], K, M), order="C")
-    launch(PACK, (K, M // TILE, g["G"]), (TILE,), (contiguous(w), weights, g, K, M))
+    launch(PACK, (blocks(K, PACK_BLOCK[0]), M // PACK_BLOCK[0], g["G"]), PACK_BLOCK, (contiguous(w), weights, g, K, M))
     launch(PRODUCT, (blocks(g["N"] * g["rows"] * g["columns"], TILE), M // TILE, g["G"]), (THREADS,),
            (weights, _table(source, g, K), contiguous(source), contiguous(bias), result, g, K, M, int(relu)))
 

@@ -30,6 +30,7 @@ def conv(
     lines: Annotated[bool, typer.Option("--lines", help="List the requests for memory, line by line of the source.")] = False,
     picture: Annotated[str | None, typer.Option(metavar="FILE", help="Draw one warp's requests into a .png, .svg or .pdf file.",
                                                 show_default="not drawn")] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown, and nothing else.")] = False,
 ) -> None:
     """Show why one way to convolve on a GPU beats another: instructions, memory requests, bank conflicts, without a GPU.
 
@@ -56,6 +57,9 @@ def conv(
     with options.compilation():
         found = [run.simulate(one, parsed, direction) for one in chosen]
     console = options.console()
+    if markdown:
+        typer.echo(document.markdown(tables.side_by_side(found)), nl=False)
+        return
     document.show(tables.side_by_side(found), console)
     for s in found:
         if lines:

@@ -66,7 +66,7 @@ BUDGETS: dict[str, dict[str, Budget]] = {
     },
     # One loop that loads the next tile while it multiplies: 512 multiply-adds a turn.
     "conv2d_pipelined.cu": {
-        "pack_weights": Budget(conv2d_pipelined.TILE, 32, (8, 16, 16, 16, 12)),
+        "pack_weights": Budget(math.prod(conv2d_pipelined.PACK_BLOCK), 64, (4, 8, 8, 8, 6)),
         "tabulate": Budget(conv2d_pipelined.THREADS, 32, (4, 8, 8, 8, 6)),
         "conv2d_pipelined": Budget(conv2d_pipelined.THREADS, 128, (2, 2, 2, 2, 2), share=0.82, ahead=192),
         "conv2d_pipelined_grad_weight": Budget(conv2d_pipelined.THREADS, 128, (2, 2, 2, 2, 2), share=0.75, ahead=192),
