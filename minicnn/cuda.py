@@ -31,3 +31,13 @@ def get_device_capability(device: str | None = None) -> tuple[int, int]:
     """The compute capability, such as (8, 9). Raises ValueError where there is none."""
     named(device or "cuda")
     return devices.gpu_capability()
+
+
+def allow_tf32(allowed: bool | None = None) -> bool:
+    """Whether float32 convolutions may round their factors to TF32, 10 bits of fraction, for the tensor cores; set if `allowed` is given.
+
+    Off at first, unless the variable MINICNN_ALLOW_TF32 is 1. torch's switch for convolutions, torch.backends.cudnn.allow_tf32, is on.
+    """
+    from minicnn.kernels.cuda_backend.conv2d import allow_tf32
+
+    return allow_tf32(allowed)

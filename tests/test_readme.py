@@ -5,19 +5,23 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from minicnn.benchmarks.reporting.report import update
+from minicnn.cli import app
+from minicnn.kernels.cuda_backend import nvrtc
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+HEADINGS = [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in re.findall(r"^#+ (.*)$", README, re.MULTILINE)]
 TYPED = "".join(block for language, block in re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL) if not language)
-COMMANDS = sorted(set(re.findall(r"^minicnn ((?:bench )?[a-z]+)", TYPED, re.MULTILINE)))
+COMMANDS = sorted(set(re.findall(r"^minicnn ((?:bench |simulate )?[a-z]+)", TYPED, re.MULTILINE)))
 
 
 def test_the_examples_run_and_learns() -> None:
     """The blocks one after the other, as a reader would type them."""
-    assert len(PYTHON) == 2
+    assert len(PYTHON) == 3
     out = subprocess.run([sys.executable, "-c", "\n".join(PYTHON)], capture_output=True, text=True, check=True).stdout
     match = re.fullmatch(r"([\d.]+)% of the held-out digits are right\n", out)
     assert match, out
@@ -29,7 +33,7 @@ def test_every_picture_and_file_exists() -> None:
     assert len(named) > 8
     for name in named:
         if name.startswith("#"):                               # a heading of README itself
-            assert f"\n## {name[1:].capitalize()}\n" in README, name
+            assert name[1:] in HEADINGS, name
         else:
             assert (ROOT / name).exists(), name
 
@@ -37,6 +41,13 @@ def test_every_picture_and_file_exists() -> None:
 def test_benchmark_sections_are_those_of_the_results() -> None:
     """What `minicnn bench report --check` says."""
     assert update(ROOT / "README.md", ROOT / "benchmarks/results", ROOT / "docs/bench", check=True) == []
+
+
+@pytest.mark.skipif(bool(nvrtc.missing()), reason=str(nvrtc.missing()))
+def test_the_simulated_rungs_are_what_the_command_prints() -> None:
+    """Another version of the compiler may count a little differently: then put what `minicnn simulate conv --markdown` prints there."""
+    printed = CliRunner().invoke(app, ["simulate", "conv", "--markdown"]).stdout
+    assert f"<!-- simulate:conv -->\n\n{printed}\n<!-- /simulate:conv -->" in README
 
 
 @pytest.mark.parametrize("command", COMMANDS)
