@@ -72,6 +72,8 @@ CASES = {
         r"thread \(60, 0, 0\): divergent barrier: the thread has returned, while other threads of its block wait at this one; at .*bar")),
     "divergent_shuffle": Case((FIRST,), FIRST.reshape(32, 2).sum(1).repeat(2), (
         r"thread \(0, 0, 0\): divergent warp: the mask 0xffffffff names block \(0, 0, 0\), thread \(16, 0, 0\), which is elsewhere")),
+    "unnamed_shuffle": Case((FIRST,), FIRST.reshape(32, 2).sum(1).repeat(2), (
+        r"thread \(16, 0, 0\): the mask 0xffff does not name the thread, which executes this all the same; at faults1.cu:\d+: shfl")),
     "divergent_mma": Case((FIRST * 0,), FIRST * 0, r"divergent warp: only 31 of its 32 threads execute this; at .*mma.sync"),
     "behind_a_mask": Case((X[:30], 3, 10), X[:30].reshape(3, 10).sum(1), threads=32, message=(
         r"thread \(2, 0, 0\): reads 4 bytes at 0x\w+, 0 bytes after the end of x \(float32, shape \(30,\), 120 bytes\); at .*ld.global")),

@@ -14,9 +14,15 @@ LANE = np.arange(WARP)
 
 
 def check_members(wave: Wave, instruction: Instruction, members: np.ndarray) -> None:
-    """All threads that a .sync instruction names must execute it together. members, (lanes,): a mask, bit i for the warp's thread i."""
+    """All threads that a .sync instruction names must execute it together, and no others. members, (lanes,): a mask, bit i for the warp's
+    thread i."""
     named = ((members[:, None] >> LANE.astype(np.uint32)) & np.uint32(1)).astype(bool)[wave.mask]    # (active, 32)
-    warps = wave.active_lanes() // WARP
+    lanes = wave.active_lanes()
+    warps = lanes // WARP
+    unnamed = ~named[np.arange(len(lanes)), lanes % WARP]
+    if unnamed.any():
+        lane = int(lanes[unnamed][0])
+        wave.fault(instruction, lane, f"the mask {int(members[lane]):#x} does not name the thread, which executes this all the same")
     absent = named & (wave.alive & ~wave.mask).reshape(-1, WARP)[warps]
     if absent.any():
         i, j = (int(n) for n in np.argwhere(absent)[0])

@@ -108,6 +108,10 @@ extern "C" __global__ void divergent_shuffle(const real *x, real *y) {
     y[t] = v;
 }
 
+extern "C" __global__ void unnamed_shuffle(const real *x, real *y) {
+    y[threadIdx.x] = x[threadIdx.x] + __shfl_xor_sync(FAULT ? 0xffff : ~0u, x[threadIdx.x], 1);
+}
+
 extern "C" __global__ void divergent_mma(const real *x, real *y) {
     int t = threadIdx.x;
     float d[4] = {};
