@@ -1,5 +1,13 @@
 """CUDA kernels, written by hand: CUDA C++ (*.cu), launched on a GPU through CuPy, or in a simulator that needs none.
 
+Beside each .cu file stands a .py file of the same name, with its launch geometry. To read, in this order:
+
+    conv2d_direct.cu, conv2d_tiled.cu, conv2d_blocked.cu      a thread an output; shared memory; registers. matrices.cuh: of what
+    conv2d_pipelined.cu, conv2d_tensor_cores.cu               no division in the loop, loads during products; TF32. gather.cuh: how
+    launcher.py, cupy_engine.py                               from Python to a kernel, on a GPU
+    simulator/machine.py                                      how a GPU executes, in NumPy
+    static/report.py                                          what the machine code says about speed
+
 The linear layer is numpy_backend's: its products are cuBLAS's, through CuPy.
 """
 from minicnn.kernels.cuda_backend.avg_pool2d import avg_pool2d, avg_pool2d_grad
