@@ -84,3 +84,23 @@ def _grid(sizes: tuple[int, int, int]) -> str:
 def _checked(found: Sequence[Simulated]) -> str:
     rounded = [f"{s.name} within {units.percent(s.verified.error)} of its rounding bound" for s in found if s.verified.tier != "exact"]
     return "Every result equals the right one" + (f", but {', '.join(rounded)}." if rounded else ".")
+
+
+CODE_CAPTION = (
+    "Of the machine code (SASS), for GPUs of this compute capability. registers: of a thread. blocks: that a multiprocessor holds at a "
+    "time, with the share of its warps, and what allows no more. loop: instructions of the loop that makes the products. FMA: how many of "
+    "them are multiply-adds. peak: the share of the GPU's float32 peak that the loop, with the one around it that loads the tiles, cannot "
+    "exceed.")
+
+
+def machine_code(arch: int) -> list[Block]:
+    """A row for each kernel of the rungs that makes products, as `static.report` finds it. Raises OSError without NVRTC."""
+    columns = [Column("kernel", left=True), *map(Column, ("threads", "registers", "blocks", "warps")), Column("limited by", left=True),
+               *map(Column, ("loop", "FMA", "peak")), Column("bound by", left=True, aside=True)]
+    table = Table(f"compute capability {arch / 10}", columns, [])
+    for row in report.table([arch]):
+        share = "-" if row.share is None else f"{units.percent(row.share)} mma" if row.products else units.percent(row.share)
+        table.rows.append([row.kernel, str(row.threads), str(row.registers), str(row.blocks), units.percent(row.occupancy), row.limit,
+                           "-" if row.instructions is None else str(row.instructions), share,
+                           "-" if row.peak is None else units.percent(row.peak), row.bound])
+    return [table, CODE_CAPTION]

@@ -75,3 +75,26 @@ def conv(
             console.print(f"\ndrawn in {drawing.save(picture, found)}")
         except ImportError as error:
             raise ValueError(f"pictures need matplotlib ({error}): pip install 'minicnn[plots]'") from None
+
+
+@app.command(short_help="What the machine code of the CUDA ways to convolve says about their speed.")
+def code(arch: Annotated[int, typer.Option(help="Compute capability: 75, 80, 86, 89, 90, 100 or 120, for 7.5 to 12.0.")] = 90) -> None:
+    """Compile the CUDA kernels for a GPU and read the machine code: registers, blocks that fit, multiply-adds of the innermost loop.
+
+    \b
+    Examples:
+      minicnn simulate code
+      minicnn simulate code --arch 120
+    """
+    from minicnn.benchmarks.reporting import document
+    from minicnn.benchmarks.simulation import tables
+    from minicnn.kernels.cuda_backend import nvrtc
+    from minicnn.kernels.cuda_backend.static import occupancy, sass
+    from minicnn.training.recipe import known
+
+    known("compute capability", str(arch), map(str, occupancy.MULTIPROCESSORS))
+    if why := nvrtc.missing() or sass.missing():
+        raise ValueError(why)
+    with options.compilation():
+        blocks = tables.machine_code(arch)
+    document.show(blocks, options.console())

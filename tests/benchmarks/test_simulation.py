@@ -17,6 +17,7 @@ from minicnn.cli import app
 from minicnn.kernels.cuda_backend import nvrtc
 from minicnn.kernels.cuda_backend.simulator import Request
 from minicnn.kernels.cuda_backend.simulator.ptx import Instruction
+from minicnn.kernels.cuda_backend.static import sass
 
 pytestmark = pytest.mark.skipif(bool(nvrtc.missing()), reason=str(nvrtc.missing()))
 ALIGNED = "mb2ic16ih8iw16oc128oh8ow16kh1"    # rows and columns are whole tiles, and every row of every matrix begins at 16 bytes
@@ -147,6 +148,25 @@ def test_on_the_command_line(tmp_path: Path) -> None:
     assert "wavefront (ideal" in minicnn(ALIGNED, "--rung", "tiled")
     assert "wavefront (ideal" not in minicnn(ALIGNED, "--rung", "tiled", "--no-requests")
     assert minicnn(ALIGNED, "--rung", "tiled", "--picture", str(tmp_path / "a.png")).endswith(f"drawn in {tmp_path / 'a.png'}\n")
+
+
+@pytest.mark.skipif(bool(sass.missing()), reason=str(sass.missing()))
+def test_the_machine_code_of_the_rungs() -> None:
+    """The blocked rung's loop is nearly all multiply-adds, but finding its values takes longer; the pipelined one has no such loop around."""
+    table, _ = tables.machine_code(90)
+    assert isinstance(table, tables.Table)
+    rows = {row[0]: dict(zip((column.head for column in table.columns), row, strict=True)) for row in table.rows}
+    assert int(rows["conv2d_blocked"]["FMA"].rstrip("%")) >= 85
+    assert int(rows["conv2d_blocked"]["peak"].rstrip("%")) < 60
+    assert rows["conv2d_blocked"]["bound by"].startswith("index arithmetic: ")
+    assert rows["conv2d_pipelined"]["peak"] == rows["conv2d_pipelined"]["FMA"]
+    assert rows["conv2d_tensor_cores"]["FMA"].endswith(" mma")
+    assert rows["im2col"]["loop"] == "-"
+    shown = CliRunner().invoke(app, ["simulate", "code", "--arch", "75"]).stdout
+    assert "compute capability 7.5" in shown
+    assert "tensor_cores" not in shown
+    done = CliRunner().invoke(app, ["simulate", "code", "--arch", "70"])
+    assert (done.exit_code, done.stderr) == (1, "error: unknown compute capability '70'; there are: 75, 80, 86, 89, 90, 100, 120\n")
 
 
 @pytest.mark.parametrize(("arguments", "message"), [

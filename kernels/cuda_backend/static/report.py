@@ -1,4 +1,4 @@
-"""The rungs of convolution side by side, as their machine code shows them: what `minicnn` prints for people without a GPU."""
+"""The rungs of convolution side by side, as their machine code shows them: what `minicnn simulate code` prints."""
 from __future__ import annotations
 
 from collections.abc import Sequence
