@@ -1,13 +1,14 @@
 """The host's half of gather.cuh: a convolution, or its input gradient, as convolutions whose outputs all read the same taps."""
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from minicnn.kernels.cuda_backend.geometry import Shape
 from minicnn.kernels.window import Window2d
 
-Gather = dict[str, int]          # the fields of `struct Gather`
+Gather = dict[str, int]          # the fields of `struct Gather`; they are kept for the next call, and not to be changed
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Axis:
     tap_step: int = 1
 
 
+@functools.lru_cache(4096)
 def forward(x_shape: Shape, w_shape: Shape, window: Window2d, groups: int) -> Gather:
     """y from x: every output reads at o*S + k*D - P, so there is one part."""
     (F, CG, KH, KW), output = w_shape, window.output_size(x_shape[2:])
@@ -33,15 +35,15 @@ def forward(x_shape: Shape, w_shape: Shape, window: Window2d, groups: int) -> Ga
     return _fields(h, w, groups, x_shape, (x_shape[0], F, *output), w_shape, stride_m=CG * KH * KW, stride_c=KH * KW)
 
 
-def backward(input_shape: Shape, w_shape: Shape, window: Window2d, groups: int) -> Iterator[tuple[Gather, bool]]:
+@functools.lru_cache(4096)
+def backward(input_shape: Shape, w_shape: Shape, window: Window2d, groups: int) -> list[tuple[Gather, bool]]:
     """dx from dy: SH*SW parts at most, and of each whether any tap reaches its pixels; if none does, their gradient is 0."""
     (F, CG, KH, KW), output = w_shape, window.output_size(input_shape[2:])
     parts = [list(_remainders(n, s, k, p, d)) for n, s, k, p, d in
              zip(input_shape[2:], window.stride, window.kernel, window.padding[::2], window.dilation, strict=True)]
-    for h in parts[0]:
-        for w in parts[1]:
-            yield _fields(h, w, groups, (input_shape[0], F, *output), input_shape, w_shape, stride_m=KH * KW, stride_c=CG * KH * KW), \
-                bool(h.taps and w.taps)
+    source = (input_shape[0], F, *output)
+    return [(_fields(h, w, groups, source, input_shape, w_shape, stride_m=KH * KW, stride_c=CG * KH * KW), bool(h.taps and w.taps))
+            for h in parts[0] for w in parts[1]]
 
 
 def _remainders(n: int, s: int, k: int, p: int, d: int) -> Iterator[Axis]:

@@ -9,6 +9,7 @@ strides, or of the other device is refused with the kernel's and the parameter's
 """
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -128,9 +129,12 @@ def _array(kernel: Kernel, p: Parameter, a: Any, dtype: np.dtype) -> Any:
 def _value(kernel: Kernel, p: Parameter, a: Any, dtype: np.dtype) -> np.ndarray:
     """A number, or a mapping of a struct's fields, as an array of shape () with the parameter's dtype, never rounded from another type."""
     if dtype.names:
-        if not isinstance(a, Mapping) or set(a) != set(dtype.names):
+        if not isinstance(a, Mapping) or a.keys() != set(dtype.names):
             raise TypeError(f"{kernel}: {p.name} takes the fields {', '.join(dtype.names)}, got {a!r}")
-        return np.array(tuple(_integer(kernel, f"{p.name}.{name}", a[name], np.dtype(np.int32)) for name in dtype.names), dtype)
+        try:
+            return _packed(dtype.names, tuple(map(a.__getitem__, dtype.names)))
+        except (TypeError, OverflowError):                     # some field is no int of 32 bits: which?
+            return np.array(tuple(_integer(kernel, f"{p.name}.{name}", a[name], np.dtype(np.int32)) for name in dtype.names), dtype)
     if dtype.kind == "f":
         if isinstance(a, bool) or not (isinstance(a, int | float) or (isinstance(a, np.generic | np.ndarray) and a.dtype == dtype)):
             raise TypeError(f"{kernel}: {p.name} is {a!r} ({_kind(a)}), the kernel takes {dtype}")
@@ -143,10 +147,25 @@ def _value(kernel: Kernel, p: Parameter, a: Any, dtype: np.dtype) -> np.ndarray:
 def _integer(kernel: Kernel, name: str, a: Any, dtype: np.dtype) -> int:
     if not isinstance(a, int | np.integer):
         raise TypeError(f"{kernel}: {name} is {a!r} ({_kind(a)}), the kernel takes {dtype}")
-    bounds = np.iinfo(dtype)
-    if not bounds.min <= int(a) <= bounds.max:
-        raise ValueError(f"{kernel}: {name} is {int(a):,}, the kernel takes {dtype}: {bounds.min:,} to {bounds.max:,}")
+    least, most = _bounds(dtype)
+    if not least <= int(a) <= most:
+        raise ValueError(f"{kernel}: {name} is {int(a):,}, the kernel takes {dtype}: {least:,} to {most:,}")
     return int(a)
+
+
+@functools.cache
+def _bounds(dtype: np.dtype) -> tuple[int, int]:
+    return int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
+
+
+@functools.lru_cache(4096)    # the same layers meet the same shapes in every step
+def _packed(names: tuple[str, ...], values: tuple[int, ...]) -> np.ndarray:
+    """A struct of ints. Raises TypeError for a value of another type, OverflowError for one beyond 32 bits."""
+    if any(type(v) is not int for v in values):
+        raise TypeError
+    packed = np.array(values, np.dtype([(name, np.int32) for name in names]))
+    packed.flags.writeable = False
+    return packed
 
 
 def _kind(a: Any) -> str:

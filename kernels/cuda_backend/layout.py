@@ -1,6 +1,7 @@
 """What kernels are told about arrays: contiguous memory, and the fields of `struct Window` in window.cuh."""
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,6 +28,11 @@ def contiguous(a: Any, dtype: Any = None) -> Any:
 
 def window_fields(planes: int, input_size: Sequence[int], window: Window2d) -> dict[str, int]:
     """The fields of `struct Window`: `planes` images of (H, W), one for each n and c. Raises ValueError beyond 32 bits."""
+    return _window_fields(planes, tuple(input_size), window)
+
+
+@functools.lru_cache(4096)
+def _window_fields(planes: int, input_size: tuple[int, ...], window: Window2d) -> dict[str, int]:
     (H, W), (OH, OW) = input_size, window.output_size(input_size)
     (KH, KW), (SH, SW), (DH, DW), (PT, PB, PL, PR) = window.kernel, window.stride, window.dilation, window.padding
     if max(padded := window.padded_size(input_size)) > MOST_PIXELS:
@@ -37,6 +43,11 @@ def window_fields(planes: int, input_size: Sequence[int], window: Window2d) -> d
 
 def divisors(size: Sequence[int], window: Window2d) -> dict[str, int]:
     """The fields of `struct Divisors`, for a kernel with a thread for each element of planes of `size` (rows, columns)."""
+    return _divisors(tuple(size), window)
+
+
+@functools.lru_cache(4096)
+def _divisors(size: tuple[int, ...], window: Window2d) -> dict[str, int]:
     found = {}
     for names, values in (("rows", "columns"), size), (("SH", "SW"), window.stride), (("DH", "DW"), window.dilation):
         for name, value in zip(names, values, strict=True):

@@ -152,7 +152,7 @@ def test_on_the_command_line(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(bool(sass.missing()), reason=str(sass.missing()))
 def test_the_machine_code_of_the_rungs() -> None:
-    """The blocked rung's loop is nearly all multiply-adds, but finding its values takes longer; the pipelined one has no such loop around."""
+    """The blocked rung's loop is nearly all multiply-adds, but finding its values takes longer; the pipelined one has no loop around."""
     table, _ = tables.machine_code(90)
     assert isinstance(table, tables.Table)
     rows = {row[0]: dict(zip((column.head for column in table.columns), row, strict=True)) for row in table.rows}
