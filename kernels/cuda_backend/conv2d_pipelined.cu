@@ -2,7 +2,6 @@
 #include "real.cuh"
 #include "geometry.cuh"
 #include "gather.cuh"
-#include "divide.cuh"
 #include "tile8x8.cuh"
 
 const int TILE = 128, DEPTH = 8;
@@ -107,8 +106,6 @@ extern "C" __global__ void __launch_bounds__(256, 2) conv2d_pipelined(const floa
                 *(float4 *)(y + place[j]) = make_float4(sums[i][j], sums[i][j + 1], sums[i][j + 2], sums[i][j + 3]);
     }
 }
-
-struct Divisors { int plane_multiplier, plane_shift, row_multiplier, row_shift; };
 
 // parts[split, f, q] = sum over the images and outputs p of this split of dy[p, f] * x[p, q],  q = (c, kh, kw)
 //

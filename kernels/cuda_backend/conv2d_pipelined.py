@@ -11,7 +11,6 @@ import numpy as np
 
 from minicnn.kernels.cost import Cost
 from minicnn.kernels.cuda_backend import conv2d_blocked, gather, geometry
-from minicnn.kernels.cuda_backend.divide import divisor
 from minicnn.kernels.cuda_backend.gather import Gather
 from minicnn.kernels.cuda_backend.geometry import Shape
 from minicnn.kernels.cuda_backend.implicit_gemm import ImplicitGemm, sum_parts
@@ -73,11 +72,9 @@ def conv2d_grad_weight(dy: Any, x: Any, weight_shape: Shape, window: Window2d, g
     table = _table(x, gather.forward(x.shape, weight_shape, window, groups), _padded(columns, TILE))
     splits = ImplicitGemm("", TILE, ()).splits(F, columns, dy.size // F, groups)
     parts = np.empty_like(x, shape=(splits, *weight_shape), order="C")
-    (plane_multiplier, plane_shift), (row_multiplier, row_shift) = divisor(OH * OW), divisor(OW)
     launch(GRAD_WEIGHT, (blocks(columns, TILE), blocks(F // groups, TILE), groups * splits), (THREADS,),
            (contiguous(dy), contiguous(x), table, parts, geometry.conv(x.shape, weight_shape, window, groups),
-            {"plane_multiplier": plane_multiplier, "plane_shift": plane_shift, "row_multiplier": row_multiplier, "row_shift": row_shift},
-            F // groups, columns, splits))
+            gather.divisors(OH, OW), F // groups, columns, splits))
     return sum_parts(parts)
 
 

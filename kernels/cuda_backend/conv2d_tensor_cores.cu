@@ -153,4 +153,85 @@ extern "C" __global__ void __launch_bounds__(256, 2) conv2d_tensor_cores(const f
             }
         }
 }
+
+const int PIXELS = 16, PIXEL_STAGES = 2;
+
+// parts[split, group*rows + m, q] = sum over the images and outputs p of this split of dy[p, m] * x[p, q],  q = (c, kh, kw)
+//
+// Both factors are packed with channels side by side, dy (N*OH*OW, G*M) and x (N, H*W, G*C), and lie in shared memory as they come: a row
+// of 128 channels for each p. A product wants its factors the other way round, so lanes read single values; rows are 8 longer than a tile,
+// so that the four p and eight channels of a request, (8 p + channel) mod 32, are in 32 banks.
+// Grid: x tiles of (tap, channel) pairs, y tiles of m, z = split * G + group. K = taps * C.
+extern "C" __global__ void __launch_bounds__(256, 2) conv2d_tensor_cores_grad_weight(const float *dy, const float *x, const int *table,
+                                                                                     float *parts, Gather g, Divisors d, int K, int M,
+                                                                                     int C, int splits) {
+    __shared__ __align__(16) float a[PIXEL_STAGES][PIXELS][TILE + 8], b[PIXEL_STAGES][PIXELS][TILE + 8];
+    const int t = threadIdx.x, lane = t % 32, warp = t / 32, m0 = blockIdx.y * TILE, q0 = blockIdx.x * TILE;
+    const int group = blockIdx.z % g.G, split = blockIdx.z / g.G, plane = g.result_h * g.result_w, pixels = g.N * plane;
+    const int share = ((pixels + splits - 1) / splits + PIXELS - 1) / PIXELS * PIXELS, first = split * share;
+    const int last = min(first + share, pixels), steps = max((last - first + PIXELS - 1) / PIXELS, 0);
+
+    // This thread copies four channels of pixels t/32 and t/32 + 8 of each tile, of dy and, where this tap reads, of x.
+    const int chunk = t % 32, channel = m0 + chunk * 4;
+    const int4 tap = ((const int4 *)table)[q0 / 4 + chunk];    // offset, dh, dw
+    const unsigned of_group = group * C + tap.x;
+    auto copy = [&](int step) {
+        if (step < steps) {
+#pragma unroll
+            for (int row = 0; row < PIXELS; row += 8) {
+                const int p = first + step * PIXELS + t / 32 + row;
+                const int n = divided(p, d.plane_multiplier, d.plane_shift), r = p - n * plane;
+                const int i = divided(r, d.row_multiplier, d.row_shift), h = i * g.move_h, w = (r - i * g.result_w) * g.move_w;
+                const bool there = p < last & channel < M;
+                const bool inside = p < last & (unsigned)(h + tap.y) < (unsigned)g.source_h & (unsigned)(w + tap.z) < (unsigned)g.source_w;
+                copy16(&a[step % PIXEL_STAGES][t / 32 + row][chunk * 4], dy + (there ? (p * g.G + group) * M + channel : 0), there);
+                copy16(&b[step % PIXEL_STAGES][t / 32 + row][chunk * 4],
+                       x + (inside ? ((n * g.source_h + h) * g.source_w + w) * g.G * C + of_group : 0), inside);
+            }
+        }
+        end_of_group();
+    };
+
+    const int warp_m = warp % 2 * 64, warp_q = warp / 2 * 32, across = lane / 4, down = lane % 4;
+    float sums[4][4][4] = {};                                  // [16 rows of m][8 columns of q][a lane's four]
+    for (int step = 0; step < PIXEL_STAGES - 1; step++) copy(step);
+    for (int step = 0; step < steps; step++) {
+        wait_for_groups<PIXEL_STAGES - 2>();
+        __syncthreads();
+        copy(step + PIXEL_STAGES - 1);
+        const float *u_tile = &a[step % PIXEL_STAGES][down][warp_m + across], *v_tile = &b[step % PIXEL_STAGES][down][warp_q + across];
+#pragma unroll
+        for (int p8 = 0; p8 < PIXELS; p8 += 8) {
+            unsigned u[4][4], v[4][2];
+#pragma unroll
+            for (int i = 0; i < 4; i++)
+#pragma unroll
+                for (int e = 0; e < 4; e++) u[i][e] = __float_as_uint(u_tile[(p8 + e / 2 * 4) * (TILE + 8) + i * 16 + e % 2 * 8]);
+#pragma unroll
+            for (int j = 0; j < 4; j++)
+#pragma unroll
+                for (int e = 0; e < 2; e++) v[j][e] = __float_as_uint(v_tile[(p8 + e * 4) * (TILE + 8) + j * 8]);
+#pragma unroll
+            for (int i = 0; i < 4; i++)
+#pragma unroll
+                for (int j = 0; j < 4; j++) multiply_add(sums[i][j], u[i], v[j][0], v[j][1]);
+        }
+    }
+
+    const int rows = g.result_channels / g.G, channels = g.source_channels / g.G, taps = g.taps_h * g.taps_w;
+#pragma unroll
+    for (int j = 0; j < 4; j++)
+#pragma unroll
+        for (int e = 0; e < 2; e++) {
+            const int q = q0 + warp_q + j * 8 + down * 2 + e, c = q % C, place = c * taps + q / C;
+            if (q >= K || c >= channels) continue;
+#pragma unroll
+            for (int i = 0; i < 4; i++)
+#pragma unroll
+                for (int half = 0; half < 2; half++) {
+                    const int m = m0 + warp_m + i * 16 + half * 8 + across;
+                    if (m < rows) parts[((long long)blockIdx.z * rows + m) * channels * taps + place] = sums[i][j][half * 2 + e];
+                }
+        }
+}
 #endif

@@ -1,7 +1,7 @@
 """Rung 5 on CUDA: tensor cores, which multiply whole tiles of numbers rounded to TF32. For those who allow it: see `allow_tf32`.
 
 TF32 keeps 10 bits of a float's fraction, so a product's relative error is up to 2^-10 instead of 2^-24; sums are kept in float32. Whole
-numbers up to 2,048 are exact. The two products that read w, y and dx, are made this way; dw, a sum over all images, is left to rung 4.
+numbers up to 2,048 are exact.
 
 Shapes: x (N, C, H, W), w (F, C/G, KH, KW), y (N, F, OH, OW). For float32; float64 is computed by rung 3.
 """
@@ -13,17 +13,17 @@ from typing import Any
 import numpy as np
 
 from minicnn.kernels.cost import Cost
-from minicnn.kernels.cuda_backend import conv2d_blocked, conv2d_pipelined, gather
+from minicnn.kernels.cuda_backend import conv2d_blocked, gather
 from minicnn.kernels.cuda_backend.gather import Gather
 from minicnn.kernels.cuda_backend.geometry import Shape
-from minicnn.kernels.cuda_backend.implicit_gemm import ImplicitGemm
+from minicnn.kernels.cuda_backend.implicit_gemm import ImplicitGemm, sum_parts
 from minicnn.kernels.cuda_backend.launcher import Kernel, blocks, launch
 from minicnn.kernels.cuda_backend.layout import contiguous
 from minicnn.kernels.window import Window2d
 
 FILE = "conv2d_tensor_cores.cu"
 PACK_IMAGES, PACK_WEIGHTS, TABULATE = (Kernel(FILE, name) for name in ("pack_channels_last", "pack_weights", "tabulate"))
-PRODUCT = Kernel(FILE, "conv2d_tensor_cores")
+PRODUCT, GRAD_WEIGHT = Kernel(FILE, "conv2d_tensor_cores"), Kernel(FILE, "conv2d_tensor_cores_grad_weight")
 TILE, DEPTH, THREADS = 128, 16, 256
 SHARED = 3 * 2 * TILE * DEPTH * 4    # bytes: three stages of two tiles
 CHUNK, TAP = 4, 4                # channels of a copy; ints of a table's entry
@@ -71,8 +71,18 @@ def conv2d_grad_input(dy: Any, w: Any, input_shape: Shape, window: Window2d, gro
 
 
 def conv2d_grad_weight(dy: Any, x: Any, weight_shape: Shape, window: Window2d, groups: int = 1) -> Any:
-    """dw: rung 4's, in float32."""
-    return conv2d_pipelined.conv2d_grad_weight(dy, x, weight_shape, window, groups)
+    """dw: tiles of 128 filters x 128 of a filter's weights; the sum over images and outputs is split among blocks."""
+    if x.dtype != np.float32:
+        return conv2d_blocked.conv2d_grad_weight(dy, x, weight_shape, window, groups)
+    F, g = weight_shape[0], gather.forward(x.shape, weight_shape, window, groups)
+    images, gradients = _channels_last(x, groups), _channels_last(dy, groups)
+    C, M, (OH, OW) = images.shape[2] // groups, gradients.shape[2] // groups, dy.shape[2:]
+    K = C * math.prod(window.kernel)
+    splits = ImplicitGemm("", TILE, ()).splits(F, K, dy.size // F, groups)
+    parts = np.empty_like(x, shape=(splits, *weight_shape), order="C")
+    launch(GRAD_WEIGHT, (blocks(K, TILE), blocks(F // groups, TILE), groups * splits), (THREADS,),
+           (gradients, images, _table(x, g, _padded(K, TILE), C), parts, g, gather.divisors(OH, OW), K, M, C, splits))
+    return sum_parts(parts)
 
 
 def _channels_last(x: Any, groups: int) -> Any:
@@ -89,10 +99,15 @@ def _product(source: Any, w: Any, bias: Any, result: Any, g: Gather, relu: bool)
     K, M = _padded(C * g["taps_h"] * g["taps_w"], DEPTH), _padded(rows, TILE)
     weights = np.empty_like(w, shape=(g["G"], M, K), order="C")
     launch(PACK_WEIGHTS, (blocks(K, TILE), M, g["G"]), (TILE,), (contiguous(w), weights, g, K, M, C))
-    table = np.empty_like(source, shape=(K // CHUNK, TAP), dtype=np.int32, order="C")
-    launch(TABULATE, (blocks(len(table), THREADS),), (THREADS,), (table, g, K, C))
     launch(PRODUCT, (blocks(g["N"] * g["rows"] * g["columns"], TILE), M // TILE, g["G"]), (THREADS,),
-           (weights, table, source, contiguous(bias), result, g, K, M, C, int(relu)), SHARED)
+           (weights, _table(source, g, K, C), source, contiguous(bias), result, g, K, M, C, int(relu)), SHARED)
+
+
+def _table(like: Any, g: Gather, K: int, C: int) -> Any:
+    """(K/4, 4) ints: for every four k how far from an output's own place they read, in elements, then dh, dw and nothing: gather.cuh."""
+    table = np.empty_like(like, shape=(K // CHUNK, TAP), dtype=np.int32, order="C")
+    launch(TABULATE, (blocks(len(table), THREADS),), (THREADS,), (table, g, K, C))
+    return table
 
 
 def _padded(n: int, tile: int) -> int:

@@ -1,3 +1,5 @@
+#include "divide.cuh"
+
 // A convolution without divisions: what depends on k alone stands in a table, what depends on the output alone is found once a thread.
 //
 // Forward, output (i, j) reads the source at (i*move_h + dh, j*move_w + dw), where (dh, dw) belongs to the tap. The input gradient has the
@@ -16,4 +18,9 @@ struct Gather {
 };
 
 // The table has an int4 for each tap, one load of 16 bytes: how far it reads from an output's own place, in elements, then dh and dw.
+// A weight gradient goes through all outputs of all images, and so divides by the outputs of an image and of a row: see divide.cuh.
+struct Divisors {
+    int plane_multiplier, plane_shift, row_multiplier, row_shift;
+};
+
 const int NOWHERE = -(1 << 30);                                // a dh or h that is outside of every image

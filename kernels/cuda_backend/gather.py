@@ -5,6 +5,7 @@ import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from minicnn.kernels.cuda_backend.divide import divisor
 from minicnn.kernels.cuda_backend.geometry import Shape
 from minicnn.kernels.window import Window2d
 
@@ -44,6 +45,13 @@ def backward(input_shape: Shape, w_shape: Shape, window: Window2d, groups: int) 
     source = (input_shape[0], F, *output)
     return [(_fields(h, w, groups, source, input_shape, w_shape, stride_m=KH * KW, stride_c=CG * KH * KW), bool(h.taps and w.taps))
             for h in parts[0] for w in parts[1]]
+
+
+@functools.lru_cache(4096)
+def divisors(OH: int, OW: int) -> dict[str, int]:
+    """The fields of `struct Divisors`, for outputs (OH, OW)."""
+    (plane_multiplier, plane_shift), (row_multiplier, row_shift) = divisor(OH * OW), divisor(OW)
+    return {"plane_multiplier": plane_multiplier, "plane_shift": plane_shift, "row_multiplier": row_multiplier, "row_shift": row_shift}
 
 
 def _remainders(n: int, s: int, k: int, p: int, d: int) -> Iterator[Axis]:

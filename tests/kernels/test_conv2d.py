@@ -85,8 +85,8 @@ def test_bounded_on_cuda(k: Any, dtype: type, g: Geometry) -> None:
 
 
 def check_bounded(k: Any, dtype: type, g: Geometry, more: int = 0) -> None:
-    """|error| <= gamma_K * sum |x||w|, with the sums of absolute values taken by the reference itself. more: roundings in each product of
-    y and dx beside those of float32."""
+    """|error| <= gamma_K * sum |x||w|, with the sums of absolute values taken by the reference itself. more: roundings in each product, in
+    addition to those of float32."""
     x, w, b, dy = arrays(g, floats, dtype)
     if dtype is np.float64:                                    # the reference accumulates in float64 too: both errors count
         sides = 2
@@ -103,7 +103,7 @@ def check_bounded(k: Any, dtype: type, g: Geometry, more: int = 0) -> None:
                    reference.conv2d_grad_input(size[3], size[1], x.shape, g.window, g.groups), sides * (spread + 1 + more), "dx")
     assert_bounded(k.conv2d_grad_weight(dy, x, w.shape, g.window, g.groups),
                    reference.conv2d_grad_weight(big[3], big[0], w.shape, g.window, g.groups),
-                   reference.conv2d_grad_weight(size[3], size[0], w.shape, g.window, g.groups), sides * (shared + 1), "dw")
+                   reference.conv2d_grad_weight(size[3], size[0], w.shape, g.window, g.groups), sides * (shared + 1 + more), "dw")
 
 
 @every_implementation

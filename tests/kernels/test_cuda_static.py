@@ -76,8 +76,9 @@ def test_hot_loops(file: str, arch: int) -> None:
 @pytest.mark.parametrize(("file", "opcode"), [("conv2d_blocked.cu", "LDS.128"), ("conv2d_pipelined.cu", "LDS.128"),
                                               ("conv2d_tensor_cores.cu", "LDSM")])
 def test_shared_memory_is_read_16_bytes_at_a_time(file: str, opcode: str, arch: int) -> None:
+    """But by the weight gradient on tensor cores: its factors lie the other way round, and ldmatrix turns over halves, not floats."""
     codes = parse(sass.disassemble(compiled(file, arch)[0]))
-    for kernel in (kernel for kernel in codes if BUDGETS[file][kernel].share):
+    for kernel in (k for k in codes if BUDGETS[file][k].share and k != "conv2d_tensor_cores_grad_weight"):
         loop = hot_loop(codes[kernel])
         assert loop
         assert loop.count(opcode) == loop.count("LDS", "LDSM") > 0, f"{kernel} on {arch}: {loop.mix}"

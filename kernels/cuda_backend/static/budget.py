@@ -78,6 +78,7 @@ BUDGETS: dict[str, dict[str, Budget]] = {
         "tabulate": Budget(conv2d_tensor_cores.THREADS, 32, (0, 8, 8, 8, 6)),
         "conv2d_tensor_cores": Budget(conv2d_tensor_cores.THREADS, 128, (0, 2, 2, 2, 2), share=0.27, for_product=3.6,
                                       shared=conv2d_tensor_cores.SHARED),
+        "conv2d_tensor_cores_grad_weight": Budget(conv2d_tensor_cores.THREADS, 128, (0, 2, 2, 2, 2), share=0.14, for_product=6.8),
     },
     "sum_parts.cu": {"sum_parts": Budget(256, 48, (4, 6, 6, 6, 5))},
     "im2col.cu": {
