@@ -190,7 +190,7 @@ def test_a_rung_that_is_wrong_is_not_chosen(cupy: Any, monkeypatch: pytest.Monke
     monkeypatch.setattr(choice, "examples", lambda: tiny()[:1])
     done = CliRunner().invoke(app, ["bench", "conv", "--tune"], prog_name="minicnn")
     assert isinstance(done.exception, ValueError) or done.exit_code
-    assert "direct" in choice.path().read_text()  # type: ignore[union-attr]
+    assert "direct" in choice.path().read_text()
     choice.table.cache_clear()
 
 
@@ -220,7 +220,7 @@ def checked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
         try:
             gpu_check.main(run)
         finally:
-            check_.ran = ran  # type: ignore[attr-defined]
+            check_.ran = ran
         return ran
 
     monkeypatch.setattr(gpu, "_from_nvidia_smi", dict)

@@ -14,7 +14,7 @@ from minicnn.kernels.cuda_backend import conv2d_blocked, gather, geometry
 from minicnn.kernels.cuda_backend.gather import Gather
 from minicnn.kernels.cuda_backend.geometry import Shape
 from minicnn.kernels.cuda_backend.implicit_gemm import ImplicitGemm, sum_parts
-from minicnn.kernels.cuda_backend.launcher import Kernel, blocks, launch
+from minicnn.kernels.cuda_backend.launcher import Kernel, blocks, launch, padded
 from minicnn.kernels.cuda_backend.layout import contiguous
 from minicnn.kernels.window import Window2d
 
@@ -46,7 +46,7 @@ def conv2d(x: Any, w: Any, b: Any, window: Window2d, groups: int = 1, relu: bool
 def conv2d_cost(x_shape: Shape, w_shape: Shape, window: Window2d, groups: int = 1, itemsize: int = 4) -> Cost:
     """As rung 3, with larger tiles; the weights are written once more, in whole tiles, and with them the table."""
     cost = ImplicitGemm("", TILE, ()).cost(x_shape, w_shape, window, groups, itemsize)
-    K, M = _padded(math.prod(w_shape[1:]), DEPTH), _padded(w_shape[0] // groups, TILE)
+    K, M = padded(math.prod(w_shape[1:]), DEPTH), padded(w_shape[0] // groups, TILE)
     packed = groups * K * M * itemsize + K * TAP * 4
     return Cost(cost.macs, cost.bytes_moved + packed + math.prod(w_shape) * itemsize, packed)
 
@@ -56,12 +56,7 @@ def conv2d_grad_input(dy: Any, w: Any, input_shape: Shape, window: Window2d, gro
     if dy.dtype != np.float32:
         return conv2d_blocked.conv2d_grad_input(dy, w, input_shape, window, groups)
     dx = np.empty_like(dy, shape=input_shape, order="C")
-    for part, reached in gather.backward(input_shape, w.shape, window, groups):
-        if reached:
-            _product(dy, w, None, dx, part, False)
-        else:
-            dx[:, :, part["first_h"]::part["step_h"], part["first_w"]::part["step_w"]] = 0
-    return dx
+    return gather.gradient(dx, w.shape, window, groups, lambda part: _product(dy, w, None, dx, part, False))
 
 
 def conv2d_grad_weight(dy: Any, x: Any, weight_shape: Shape, window: Window2d, groups: int = 1) -> Any:
@@ -69,7 +64,7 @@ def conv2d_grad_weight(dy: Any, x: Any, weight_shape: Shape, window: Window2d, g
     if x.dtype != np.float32:
         return conv2d_blocked.conv2d_grad_weight(dy, x, weight_shape, window, groups)
     F, columns, (OH, OW) = weight_shape[0], math.prod(weight_shape[1:]), dy.shape[2:]
-    table = _table(x, gather.forward(x.shape, weight_shape, window, groups), _padded(columns, TILE))
+    table = _table(x, gather.forward(x.shape, weight_shape, window, groups), padded(columns, TILE))
     splits = ImplicitGemm("", TILE, ()).splits(F, columns, dy.size // F, groups)
     parts = np.empty_like(x, shape=(splits, *weight_shape), order="C")
     launch(GRAD_WEIGHT, (blocks(columns, TILE), blocks(F // groups, TILE), groups * splits), (THREADS,),
@@ -80,7 +75,7 @@ def conv2d_grad_weight(dy: Any, x: Any, weight_shape: Shape, window: Window2d, g
 
 def _product(source: Any, w: Any, bias: Any, result: Any, g: Gather, relu: bool) -> None:
     rows, channels = g["result_channels"] // g["G"], g["source_channels"] // g["G"]
-    K, M = _padded(channels * g["taps_h"] * g["taps_w"], DEPTH), _padded(rows, TILE)
+    K, M = padded(channels * g["taps_h"] * g["taps_w"], DEPTH), padded(rows, TILE)
     weights = np.empty_like(w, shape=(g["G"], K, M), order="C")
     launch(PACK, (blocks(K, PACK_BLOCK[0]), M // PACK_BLOCK[0], g["G"]), PACK_BLOCK, (contiguous(w), weights, g, K, M))
     launch(PRODUCT, (blocks(g["N"] * g["rows"] * g["columns"], TILE), M // TILE, g["G"]), (THREADS,),
@@ -92,7 +87,3 @@ def _table(like: Any, g: Gather, K: int) -> Any:
     table = np.empty_like(like, shape=(K, TAP), dtype=np.int32, order="C")
     launch(TABULATE, (blocks(K, THREADS),), (THREADS,), (table, g, K))
     return table
-
-
-def _padded(n: int, tile: int) -> int:
-    return blocks(n, tile) * tile

@@ -17,7 +17,7 @@ from minicnn.kernels.cuda_backend import conv2d_blocked, gather
 from minicnn.kernels.cuda_backend.gather import Gather
 from minicnn.kernels.cuda_backend.geometry import Shape
 from minicnn.kernels.cuda_backend.implicit_gemm import ImplicitGemm, sum_parts
-from minicnn.kernels.cuda_backend.launcher import Kernel, blocks, launch
+from minicnn.kernels.cuda_backend.launcher import Kernel, blocks, launch, padded
 from minicnn.kernels.cuda_backend.layout import contiguous
 from minicnn.kernels.window import Window2d
 
@@ -49,8 +49,8 @@ def conv2d(x: Any, w: Any, b: Any, window: Window2d, groups: int = 1, relu: bool
 def conv2d_cost(x_shape: Shape, w_shape: Shape, window: Window2d, groups: int = 1, itemsize: int = 4) -> Cost:
     """As rung 4; x is written once more and read from there, with channels padded to whole chunks."""
     cost = ImplicitGemm("", TILE, ()).cost(x_shape, w_shape, window, groups, itemsize)
-    C = _padded(w_shape[1], CHUNK)
-    K, M = _padded(C * math.prod(w_shape[2:]), DEPTH), _padded(w_shape[0] // groups, TILE)
+    C = padded(w_shape[1], CHUNK)
+    K, M = padded(C * math.prod(w_shape[2:]), DEPTH), padded(w_shape[0] // groups, TILE)
     images, weights = x_shape[0] * groups * C * math.prod(x_shape[2:]), groups * K * M
     return Cost(cost.macs // w_shape[1] * C, cost.bytes_moved + (math.prod(x_shape) + images + weights) * itemsize,
                 (images + weights + K) * itemsize)
@@ -62,12 +62,7 @@ def conv2d_grad_input(dy: Any, w: Any, input_shape: Shape, window: Window2d, gro
         return conv2d_blocked.conv2d_grad_input(dy, w, input_shape, window, groups)
     dx = np.empty_like(dy, shape=input_shape, order="C")
     packed = _channels_last(dy, groups)
-    for part, reached in gather.backward(input_shape, w.shape, window, groups):
-        if reached:
-            _product(packed, w, None, dx, part, False)
-        else:
-            dx[:, :, part["first_h"]::part["step_h"], part["first_w"]::part["step_w"]] = 0
-    return dx
+    return gather.gradient(dx, w.shape, window, groups, lambda part: _product(packed, w, None, dx, part, False))
 
 
 def conv2d_grad_weight(dy: Any, x: Any, weight_shape: Shape, window: Window2d, groups: int = 1) -> Any:
@@ -81,14 +76,14 @@ def conv2d_grad_weight(dy: Any, x: Any, weight_shape: Shape, window: Window2d, g
     splits = ImplicitGemm("", TILE, ()).splits(F, K, dy.size // F, groups)
     parts = np.empty_like(x, shape=(splits, *weight_shape), order="C")
     launch(GRAD_WEIGHT, (blocks(K, TILE), blocks(F // groups, TILE), groups * splits), (THREADS,),
-           (gradients, images, _table(x, g, _padded(K, TILE), C), parts, g, gather.divisors(OH, OW), K, M, C, splits))
+           (gradients, images, _table(x, g, padded(K, TILE), C), parts, g, gather.divisors(OH, OW), K, M, C, splits))
     return sum_parts(parts)
 
 
 def _channels_last(x: Any, groups: int) -> Any:
     """x (N, C, H, W) -> (N, H*W, G*C'), rounded to TF32: C' channels a group, padded to whole chunks."""
     N, channels, plane = len(x), x.shape[1] // groups, math.prod(x.shape[2:])
-    C = _padded(channels, CHUNK)
+    C = padded(channels, CHUNK)
     packed = np.empty_like(x, shape=(N, plane, groups * C), order="C")
     launch(PACK_IMAGES, (blocks(plane, 32), blocks(groups * C, 32), N), (32, 8), (contiguous(x), packed, channels, C, groups, plane))
     return packed
@@ -96,7 +91,7 @@ def _channels_last(x: Any, groups: int) -> Any:
 
 def _product(source: Any, w: Any, bias: Any, result: Any, g: Gather, relu: bool) -> None:
     rows, C = g["result_channels"] // g["G"], source.shape[2] // g["G"]
-    K, M = _padded(C * g["taps_h"] * g["taps_w"], DEPTH), _padded(rows, TILE)
+    K, M = padded(C * g["taps_h"] * g["taps_w"], DEPTH), padded(rows, TILE)
     weights = np.empty_like(w, shape=(g["G"], M, K), order="C")
     launch(PACK_WEIGHTS, (blocks(K, TILE), M, g["G"]), (TILE,), (contiguous(w), weights, g, K, M, C))
     launch(PRODUCT, (blocks(g["N"] * g["rows"] * g["columns"], TILE), M // TILE, g["G"]), (THREADS,),
@@ -108,7 +103,3 @@ def _table(like: Any, g: Gather, K: int, C: int) -> Any:
     table = np.empty_like(like, shape=(K // CHUNK, TAP), dtype=np.int32, order="C")
     launch(TABULATE, (blocks(len(table), THREADS),), (THREADS,), (table, g, K, C))
     return table
-
-
-def _padded(n: int, tile: int) -> int:
-    return blocks(n, tile) * tile

@@ -2,8 +2,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from minicnn.kernels.cuda_backend.divide import divisor
 from minicnn.kernels.cuda_backend.geometry import Shape
@@ -45,6 +46,16 @@ def backward(input_shape: Shape, w_shape: Shape, window: Window2d, groups: int) 
     source = (input_shape[0], F, *output)
     return [(_fields(h, w, groups, source, input_shape, w_shape, stride_m=KH * KW, stride_c=CG * KH * KW), bool(h.taps and w.taps))
             for h in parts[0] for w in parts[1]]
+
+
+def gradient(dx: Any, w_shape: Shape, window: Window2d, groups: int, product: Callable[[Gather], None]) -> Any:
+    """dx (N, C, H, W), filled part by part: by product(part) where taps reach the pixels, with 0 where none does."""
+    for part, reached in backward(dx.shape, w_shape, window, groups):
+        if reached:
+            product(part)
+        else:
+            dx[:, :, part["first_h"]::part["step_h"], part["first_w"]::part["step_w"]] = 0
+    return dx
 
 
 @functools.lru_cache(4096)

@@ -79,6 +79,11 @@ def blocks(n: int, size: int) -> int:
     return -(-n // size)
 
 
+def padded(n: int, size: int) -> int:
+    """n, up to whole blocks of `size`."""
+    return blocks(n, size) * size
+
+
 def engine_of(array: Any) -> Engine:
     """What runs kernels on the device where the array is."""
     if devices.device_of(array) == "cuda-sim":

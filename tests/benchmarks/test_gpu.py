@@ -103,9 +103,9 @@ def test_nobody_on_a_gpu_has_a_share_of_the_cpus_peak(mixed: Results) -> None:
 
 def test_the_summary_has_a_column_of_torch_for_each_league(mixed: Results) -> None:
     first = summary.summary(mixed)[0]
-    assert [column.head for column in first.columns] == ["problem", "minicnn numba", "minicnn cuda", "cuda-tensor-cores", "torch's best",  # type: ignore[union-attr]
+    assert [column.head for column in first.columns] == ["problem", "minicnn numba", "minicnn cuda", "cuda-tensor-cores", "torch's best",
                                                          "torch's best (GPU)", "torch's best (GPU, TF32)"]
-    assert first.rows[1][1:] == ["0.50", "≈1.00", "0.25", "1.00 ms (contiguous)", "20.0 µs (channels_last)", "5.00 µs (TF32)"]  # type: ignore[union-attr]
+    assert first.rows[1][1:] == ["0.50", "≈1.00", "0.25", "1.00 ms (contiguous)", "20.0 µs (channels_last)", "5.00 µs (TF32)"]
     assert "bars" in plots.drawings(mixed)
     plots.draw("bars", mixed)
     plots.draw("roofline", mixed)

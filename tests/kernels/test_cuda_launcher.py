@@ -46,7 +46,7 @@ class Recorder:
         self.runs: list[Run] = []
 
     def launch(self, *run: Any) -> None:
-        self.runs.append(run)  # type: ignore[arg-type]
+        self.runs.append(run)
 
 
 @pytest.fixture(autouse=True)

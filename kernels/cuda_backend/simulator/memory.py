@@ -38,7 +38,7 @@ class Memory:
         found = Allocation(self._next, data)
         self._next += -(-(len(data) + RED_ZONE) // ALIGNMENT) * ALIGNMENT
         self._starts.append(found.address)
-        self._alive[found.address] = weakref.ref(found, lambda _, address=found.address: self._free(address))  # type: ignore[misc]
+        self._alive[found.address] = weakref.ref(found, lambda _, address=found.address: self._free(address))  # type: ignore[misc]  # a lambda's default
         return found
 
     def find(self, address: int) -> Allocation | None:
