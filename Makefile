@@ -42,11 +42,11 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/installed: $(VENV)/bin/python pyproject.toml
-	$(BIN)/python -m pip install -q -e '.[bench]'
+	$(BIN)/python -m pip install -q -e '.[bench,inspect]'
 	touch $@
 
 $(VENV)/installed-peers: $(VENV)/bin/python pyproject.toml
-	$(BIN)/python -m pip install -q -e '.[peers]'
+	$(BIN)/python -m pip install -q -e '.[peers,inspect]'
 	touch $@
 
 $(VENV)/installed-test: $(VENV)/bin/python pyproject.toml

@@ -1,12 +1,11 @@
 """`minicnn bench`: the benchmarks on the command line. Every result is checked before it is timed."""
 from __future__ import annotations
 
-import contextlib
 import functools
 import importlib
 import importlib.util
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any
@@ -48,15 +47,6 @@ def _run() -> ModuleType:
     if absent:
         raise ValueError(f"benchmarks need {', '.join(absent)}: pip install 'minicnn[bench]'")
     return importlib.import_module("minicnn.benchmarks.run")
-
-
-@contextlib.contextmanager
-def _drawing() -> Iterator[None]:
-    """Turns a missing matplotlib into a sentence."""
-    try:
-        yield
-    except ImportError as error:
-        raise ValueError(f"plots need matplotlib ({error}): pip install 'minicnn[plots]'") from None
 
 
 def _suite_command(kind: str, short: str, text: str, example: str) -> None:
@@ -218,8 +208,7 @@ def report(
     """
     from minicnn.benchmarks.reporting.report import update
 
-    with _drawing():
-        changed = update(Path(readme), Path(results), Path(plots), check)
+    changed = update(Path(readme), Path(results), Path(plots), check)
     for what in changed:
         typer.echo(f"{'stale' if check else 'written'}: {what}")
     if not changed:
@@ -251,8 +240,7 @@ def plot(
             typer.echo(f"{stem}: nothing to draw: {found.kind} results without torch have no plot")
         for name in drawings(found):
             path = Path(out) / f"{stem}-{name}.{'svg' if svg else 'png'}"
-            with _drawing():
-                save(draw(name, found), path)
+            save(draw(name, found), path)
             typer.echo(f"written: {path}")
 
 

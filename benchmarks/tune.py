@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import kernels
+from minicnn import document, kernels
 from minicnn.benchmarks import gpu
 from minicnn.benchmarks.problems import Arrays, Conv
-from minicnn.benchmarks.reporting import document, units
-from minicnn.benchmarks.reporting.document import Bold, Column, Table
+from minicnn.benchmarks.reporting import units
 from minicnn.benchmarks.run import console
+from minicnn.document import Bold, Column, Table
 from minicnn.files import write_whole
 from minicnn.kernels import devices
 from minicnn.kernels.window import Window2d

@@ -2,8 +2,8 @@
 from __future__ import annotations
 
 from minicnn.benchmarks.reporting import units
-from minicnn.benchmarks.reporting.document import Bold, Column, Table
 from minicnn.benchmarks.results import Case, Measurement, Results
+from minicnn.document import Bold, Column, Table
 
 COLUMNS = [Column("contestant", left=True), Column("reached", left=True), Column("epochs"), Column("accuracy"), Column("first step"),
            Column("training"), Column("× torch")]

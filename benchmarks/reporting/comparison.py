@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from minicnn.benchmarks.reporting import document, units
-from minicnn.benchmarks.reporting.document import Block, Column, Table
+from minicnn import document
+from minicnn.benchmarks.reporting import units
 from minicnn.benchmarks.results import Case, Measurement, Results
 from minicnn.benchmarks.statistics import ENOUGH, SAME, geometric_mean, median_interval
+from minicnn.document import Block, Column, Table
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -5,8 +5,8 @@ import re
 from typing import Any
 
 from minicnn.benchmarks.reporting import units
-from minicnn.benchmarks.reporting.document import Block, Column, Table
 from minicnn.benchmarks.results import Results
+from minicnn.document import Block, Column, Table
 
 VECTORS = {"avx512f": "AVX-512", "avx2": "AVX2", "sve": "SVE", "asimd": "NEON"}     # the widest first
 ENTRANTS = [*(Column(head, left=True) for head in ("contestant", "what it is", "threads read back")), Column("BLAS", left=True, aside=True)]

@@ -1,20 +1,18 @@
 """What the pictures have in common: colours and markers, panels, axes in plain numbers, and saving."""
 from __future__ import annotations
 
-import io
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from minicnn import figures
 from minicnn.benchmarks.reporting import describe
 from minicnn.benchmarks.results import CPU, Case, Measurement, Results
-from minicnn.files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDTH = 9.0          # inches: about as wide as a README is shown
-DPI = 150
 TORCH = "torch's best"
 
 # Okabe and Ito's colours, which colour-blind people can tell apart (jfly.uni-koeln.de/color); the markers differ too.
@@ -53,12 +51,7 @@ def styles(results: Results) -> dict[str, dict[str, Any]]:
 
 def panels(count: int, height: float, heading: str) -> tuple[Figure, list[Any]]:
     """A figure with that many axes in a row, which share theirs."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # draws into memory: needs no screen, leaves pyplot's settings alone
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    figure.suptitle(heading, fontsize=11)
+    figure = figures.new(WIDTH, height, heading)
     row = list(figure.subplots(1, count, squeeze=False, sharex=True, sharey=True)[0])
     for axes in row:
         axes.set_axisbelow(True)
@@ -92,15 +85,7 @@ def legend(figure: Figure, axes: list[Any]) -> None:
 
 def save(figure: Figure, path: Path, digest: str = "") -> None:
     """Write a PNG or an SVG, by the path's suffix. digest: the SHA-256 of the results, for the file's metadata."""
-    from matplotlib import rc_context
-
-    file = io.BytesIO()
-    metadata: dict[str, str | None] = {"Source": f"minicnn results sha256:{digest}"} if digest else {}
-    if path.suffix == ".svg":
-        metadata["Date"] = None                                # so that the same figure makes the same file
-    with rc_context({"svg.hashsalt": "minicnn"}):
-        figure.savefig(file, format=path.suffix[1:], dpi=DPI, metadata=metadata)
-    write_whole(path, file.getvalue())
+    figures.save(figure, path, source=f"minicnn results sha256:{digest}" if digest else "")
 
 
 def digest_of(path: Path) -> str | None:

@@ -2,8 +2,8 @@
 from __future__ import annotations
 
 from minicnn.benchmarks.reporting import units
-from minicnn.benchmarks.reporting.document import Column, Table
 from minicnn.benchmarks.results import Case, Measurement, Results
+from minicnn.document import Column, Table
 
 COLUMNS = [Column("rung", left=True), Column("what it does", left=True, aside=True), Column("MAC"), Column("moved"), Column("workspace"),
            Column("time"), Column("GFLOP/s"), Column("peak"), Column("memory"), Column("× above"), Column("× torch")]

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from minicnn.benchmarks.reporting import describe, plots, table
 from minicnn.benchmarks.reporting.describe import plural
-from minicnn.benchmarks.reporting.document import Block, Table, escape, markdown
 from minicnn.benchmarks.reporting.summary import means, summary
 from minicnn.benchmarks.results import Results
+from minicnn.document import Block, Table, escape, markdown
 
 FOLD = 12            # rows: longer tables are folded away under a line to click on
 

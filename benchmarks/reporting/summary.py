@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 from minicnn.benchmarks.reporting import units
 from minicnn.benchmarks.reporting.describe import missing
-from minicnn.benchmarks.reporting.document import Block, Bold, Column, Table
 from minicnn.benchmarks.reporting.drawing import TORCH, best_of
 from minicnn.benchmarks.results import Case, Results
 from minicnn.benchmarks.statistics import Ratio, geometric_mean
+from minicnn.document import Block, Bold, Column, Table
 
 MARKS = {"SAME": "≈", "UNCLEAR": "?"}
 CAPTION = ("Numbers: how many times as fast as torch's best setting in the same run (above 1: faster), median of the rounds. ≈: within "

@@ -4,12 +4,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from minicnn.benchmarks.reporting import accuracy_table, document, ladder_table, units
+from minicnn import document
+from minicnn.benchmarks.reporting import accuracy_table, ladder_table, units
 from minicnn.benchmarks.reporting.describe import describe, missing
-from minicnn.benchmarks.reporting.document import Block, Column, Table
 from minicnn.benchmarks.reporting.summary import summary
 from minicnn.benchmarks.results import CPU, TF32, Case, Measurement, Results
 from minicnn.benchmarks.statistics import Ratio
+from minicnn.document import Block, Column, Table
 
 if TYPE_CHECKING:
     from rich.console import Console

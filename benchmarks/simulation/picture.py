@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from minicnn import figures
 from minicnn.benchmarks.simulation.requests import MOST_LINES, WORDS, Grid, telling
 from minicnn.benchmarks.simulation.run import Simulated
 from minicnn.kernels.cuda_backend.simulator.counts import BANK, SECTOR, WARP
@@ -19,22 +20,16 @@ DARK = 14                        # threads below that have dark colours
 
 def save(path: str | Path, found: Sequence[Simulated]) -> Path:
     """Draw them into a file, whose name decides the format (.png, .svg, .pdf). Raises ImportError without matplotlib."""
-    figure = draw(found)
-    path = Path(path)
-    figure.savefig(path, dpi=DPI)
-    return path
+    figures.check_format(path)
+    return figures.save(draw(found), path, DPI)
 
 
 def draw(found: Sequence[Simulated]) -> Figure:
     """A rung a row: on the left the request for global memory that touches the most sectors, on the right that for shared memory that
     takes the most wavefronts, of warp 0 of the kernel that makes the product."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # draws into memory: needs no screen
-    from matplotlib.figure import Figure
-
     pairs = [(s, telling(s, "global"), telling(s, "shared")) for s in found]
     heights = [2.8 + max(len(g.rows) + (g.left_out > 0) for g in (a, b) if g) if a or b else 3.0 for _, a, b in pairs]
-    figure = Figure(figsize=(WIDTH, ROW * sum(heights) + 0.9), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = figures.new(WIDTH, ROW * sum(heights) + 0.9)
     figure.suptitle(f"{found[0].problem}, {found[0].direction}: what one warp asks of memory. Each cell is a word of 4 bytes; number and "
                     "colour are the thread that asks for it.", fontsize=11)
     grid = figure.subplots(len(pairs), 2, squeeze=False, gridspec_kw={"height_ratios": heights})

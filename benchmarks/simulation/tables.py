@@ -5,8 +5,8 @@ import functools
 from collections.abc import Sequence
 
 from minicnn.benchmarks.reporting import units
-from minicnn.benchmarks.reporting.document import Block, Column, Table
 from minicnn.benchmarks.simulation.run import Simulated
+from minicnn.document import Block, Column, Table
 from minicnn.kernels import label
 from minicnn.kernels.cuda_backend.simulator import Access
 from minicnn.kernels.cuda_backend.simulator.counts import SECTOR, WARP

@@ -1,4 +1,5 @@
 """The command `minicnn`. Every command is a file here; what they need is imported when they run, so that --help is quick."""
+# ruff: noqa: I001  (the commands in rows, not one a line)
 from __future__ import annotations
 
 from typing import Annotated
@@ -7,13 +8,25 @@ import typer
 
 from minicnn import __version__
 from minicnn.benchmarks import command as bench
-from minicnn.cli import lists, predict, simulate, train
+from minicnn.cli import (
+    claims, connectivity, design, diff, doctor, explain, lists, predict, receptive_field, shift, show, simulate, summary, train,
+)
 from minicnn.cli.errors import Commands
 
 app = typer.Typer(cls=Commands, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
                   context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 app.command()(train.train)
 app.command()(predict.predict)
+app.command()(explain.explain)
+app.command()(summary.summary)
+app.command(name="receptive-field")(receptive_field.receptive_field)
+app.command()(design.design)
+app.command()(connectivity.connectivity)
+app.command()(shift.shift)
+app.command()(show.show)
+app.command()(diff.diff)
+app.command()(doctor.doctor)
+app.command()(claims.claims)
 app.command()(lists.backends)
 app.command()(lists.models)
 app.command()(lists.datasets)

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-EXPECTED = (ValueError, TypeError, OSError, ArithmeticError, MemoryError)
+EXPECTED = (ValueError, TypeError, OSError, ArithmeticError, MemoryError, ImportError)     # ImportError: an extra is not installed
 
 
 class Commands(TyperGroup):

@@ -12,11 +12,16 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from minicnn.inspect.result import Result
+
 Backend = Annotated[str | None, typer.Option(
     help="What computes: numba or numpy on the CPU, cuda on a GPU, or cuda-sim, a simulated GPU: slow, for learning and tests "
          "(see `minicnn backends`).", show_default="$MINICNN_BACKEND, or numba")]
 Data = Annotated[str | None, typer.Option(
     metavar="DIR", help="Folder with dataset files, searched before $MINICNN_DATA, the user's cache and the system's packages.")]
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+Picture = Annotated[str | None, typer.Option(metavar="FILE", help="Draw it into a .png, .svg or .pdf file.", show_default="not drawn")]
 
 
 @contextlib.contextmanager
@@ -44,6 +49,16 @@ def console(stderr: bool = False) -> Console:
     from rich.console import Console
 
     return Console(highlight=False, markup=False, soft_wrap=True, stderr=stderr)
+
+
+def present(result: Result, json: bool = False, picture: str | None = None) -> None:
+    """Print a result of minicnn.inspect, as text or JSON, and draw it where a file is named."""
+    if json:
+        typer.echo(result.to_json())
+    else:
+        result.show(console())
+    if picture:
+        typer.echo(f"drawn in {result.save(picture)}", err=json)
 
 
 def compilation() -> AbstractContextManager[object]:

@@ -43,8 +43,8 @@ def conv(
       minicnn simulate conv mb1ic3ih20oc16kh5 --rung direct --lines
       minicnn simulate conv --direction grad_weight --picture warp.png
     """
+    from minicnn import document
     from minicnn.benchmarks.problems import Conv
-    from minicnn.benchmarks.reporting import document
     from minicnn.benchmarks.simulation import picture as drawing
     from minicnn.benchmarks.simulation import requests as drawn
     from minicnn.benchmarks.simulation import run, tables
@@ -71,10 +71,7 @@ def conv(
                 for line in drawn.text(grid)[1:]:
                     console.print(line)
     if picture:
-        try:
-            console.print(f"\ndrawn in {drawing.save(picture, found)}")
-        except ImportError as error:
-            raise ValueError(f"pictures need matplotlib ({error}): pip install 'minicnn[plots]'") from None
+        console.print(f"\ndrawn in {drawing.save(picture, found)}")
 
 
 @app.command(short_help="What the machine code of the CUDA ways to convolve says about their speed.")
@@ -86,7 +83,7 @@ def code(arch: Annotated[int, typer.Option(help="Compute capability: 75, 80, 86,
       minicnn simulate code
       minicnn simulate code --arch 120
     """
-    from minicnn.benchmarks.reporting import document
+    from minicnn import document
     from minicnn.benchmarks.simulation import tables
     from minicnn.kernels.cuda_backend import nvrtc
     from minicnn.kernels.cuda_backend.static import occupancy, sass

@@ -3,13 +3,13 @@ from __future__ import annotations
 
 import io
 import re
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from minicnn import figures
 from minicnn.autograd import no_grad
 from minicnn.data import ArrayDataset
 from minicnn.data.augment import Transform
@@ -19,20 +19,23 @@ from minicnn.tensor import Tensor
 from minicnn.training.loop import Epoch, device_of
 from minicnn.training.metrics import short
 
+DPI = 110
+
 
 def learning_curve(path: Path, history: Sequence[Epoch]) -> None:
     """Loss and accuracy after each epoch, on the training and on the test images. Raises ImportError without matplotlib."""
-    figure = _figure(9, 3.5)
+    figure = figures.new(9, 3.5)
     epochs = [e.number for e in history]
     for i, name in enumerate(("loss", "accuracy")):
         axes = figure.add_subplot(1, 2, i + 1)
         axes.plot(epochs, [getattr(e, name) for e in history], marker=".", label="training")
         axes.plot(epochs, [getattr(e.test, name) for e in history], marker=".", label="test")
         axes.set(xlabel="epoch", ylabel=name)
-        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+        locator: Any = axes.xaxis.get_major_locator()
+        locator.set_params(integer=True, min_n_ticks=1)
         axes.grid(alpha=0.3)
         axes.legend()
-    _save(path, figure)
+    figures.save(figure, path, DPI)
 
 
 @no_grad()
@@ -45,7 +48,7 @@ def prediction_grid(path: Path, model: Module, test: ArrayDataset, normalize: Tr
     found = logits.cpu().array.argmax(axis=1)
     columns = min(columns, len(picked))
     rows = -(-len(picked) // columns)                          # rounded up
-    figure = _figure(1.3 * columns, 1.5 * rows)
+    figure = figures.new(1.3 * columns, 1.5 * rows)
     for i, (image, guess, label) in enumerate(zip(pixels, found, test.labels[picked], strict=True)):
         axes = figure.add_subplot(rows, columns, i + 1)
         axes.imshow(image.transpose(1, 2, 0).squeeze(), cmap="gray", vmin=0, vmax=1)      # (C, H, W) -> (H, W, C), or (H, W) when grey
@@ -54,7 +57,7 @@ def prediction_grid(path: Path, model: Module, test: ArrayDataset, normalize: Tr
         title = guessed if right else f"{guessed}\nnot {true}"
         axes.set_title(title, fontsize=8, color="black" if right else "red")
         axes.set_axis_off()
-    _save(path, figure)
+    figures.save(figure, path, DPI)
 
 
 def example_images(folder: Path, test: ArrayDataset, most: int = 10) -> list[Path]:
@@ -83,20 +86,3 @@ def png(image: np.ndarray, max_value: int, Image: Any) -> bytes:
 def spread(labels: np.ndarray, count: int) -> np.ndarray:
     """The indices of `count` images (fewer if there are fewer), evenly spread over the dataset."""
     return np.unique(np.linspace(0, len(labels) - 1, min(count, len(labels))).astype(np.int64))
-
-
-def _figure(width: float, height: float) -> Any:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # draws into memory: needs no screen, and leaves pyplot's settings alone
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _save(path: Path, figure: Any) -> None:
-    file = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r"Glyph .* missing from font")      # a class named in letters that matplotlib's font lacks
-        figure.savefig(file, format="png", dpi=110)
-    write_whole(path, file.getvalue())

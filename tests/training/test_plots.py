@@ -26,8 +26,8 @@ class FirstClass(nn.Module):
 def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """The figures that are saved."""
     saved: list[Figure] = []
-    save = plots._save
-    monkeypatch.setattr(plots, "_save", lambda path, figure: (saved.append(figure), save(path, figure)))
+    save = plots.figures.save
+    monkeypatch.setattr(plots.figures, "save", lambda figure, *args: (saved.append(figure), save(figure, *args)))
     return saved
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from minicnn import figures
 from minicnn.benchmarks.reporting import drawing, plots
 from minicnn.benchmarks.results import Entrant, Results
 from tests.benchmarks import samples
@@ -115,7 +116,7 @@ def test_a_png_carries_the_digest_in_a_text_chunk(tmp_path: Path) -> None:
     drawing.save(plots.bars(conv()), path, DIGEST)
     with Image.open(path) as image:
         assert image.text["Source"] == f"minicnn results sha256:{DIGEST}"
-        assert image.width == drawing.WIDTH * drawing.DPI
+        assert image.width == drawing.WIDTH * figures.DPI
     assert drawing.digest_of(path) == DIGEST
 
 

@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from rich.console import Console
 
-from minicnn.benchmarks.reporting import document, table, units
-from minicnn.benchmarks.reporting.document import Bold, Column, Table, escape, markdown
+from minicnn import document
+from minicnn.benchmarks.reporting import table, units
 from minicnn.benchmarks.reporting.summary import CAPTION, means, summary
 from minicnn.benchmarks.results import Case, Results
+from minicnn.document import Bold, Column, Table, escape, markdown
 from tests.benchmarks import samples
 from tests.benchmarks.samples import CONV, GRAD, LARGE, POOL, measured, refused
 

@@ -1,9 +1,10 @@
-"""Tables and paragraphs that are written once and come out as Markdown or on a terminal."""
+"""Tables and paragraphs that are written once and come out as Markdown, as HTML, or on a terminal."""
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from html import escape as escape_html
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
@@ -77,6 +78,34 @@ def _markdown_table(table: Table) -> str:
 
 def _markdown_row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(f'**{escape(cell)}**' if isinstance(cell, Bold) else escape(cell) for cell in cells)} |"
+
+
+def html(blocks: Sequence[Block]) -> str:
+    """As HTML, for a notebook: all text escaped, numbers to the right."""
+    return "\n".join(map(_html_block, blocks))
+
+
+def _html_block(block: Block) -> str:
+    if isinstance(block, Table):
+        return _html_table(block)
+    if isinstance(block, str):
+        return f"<p>{escape_html(block)}</p>"
+    return f"<ul>{''.join(f'<li>{escape_html(line)}</li>' for line in block)}</ul>"
+
+
+def _html_table(table: Table) -> str:
+    align = [f"text-align:{'left' if column.left else 'right'}" for column in table.columns]
+    lines = ["<table>", *([f"<caption>{escape_html(table.title)}</caption>"] if table.title else [])]
+    heads = [f'<th style="{a}">{escape_html(column.head)}</th>' for a, column in zip(align, table.columns, strict=True)]
+    lines.append(f"<tr>{''.join(heads)}</tr>")
+    for row in table.rows:
+        if len(row) == 1 < len(table.columns):
+            lines.append(f'<tr><td colspan="{len(table.columns)}" style="text-align:left"><b>{escape_html(row[0])}</b></td></tr>')
+            continue
+        cells = [f"<b>{escape_html(cell)}</b>" if isinstance(cell, Bold) else escape_html(cell) for cell in row]
+        filled = [f'<td style="{a}">{cell}</td>' for a, cell in zip(align, cells, strict=False)]
+        lines.append(f"<tr>{''.join(filled)}</tr>")
+    return "\n".join([*lines, "</table>", *(f"<p>{escape_html(note)}</p>" for note in table.notes)])
 
 
 def show(blocks: Sequence[Block], console: Console) -> None:

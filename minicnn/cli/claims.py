@@ -1,0 +1,7 @@
+"""`minicnn claims`."""
+from __future__ import annotations
+
+
+def claims() -> None:
+    """Being built."""
+    raise ValueError("being built")

@@ -1,0 +1,7 @@
+"""`minicnn connectivity`."""
+from __future__ import annotations
+
+
+def connectivity() -> None:
+    """Being built."""
+    raise ValueError("being built")

@@ -1,0 +1,1 @@
+"""What courses say about convolutional networks, each computed, with a verdict."""

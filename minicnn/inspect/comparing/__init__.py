@@ -1,0 +1,1 @@
+"""diff: where two networks that should agree part."""

@@ -1,0 +1,1 @@
+"""explain and explain_grad: the products behind one number."""

@@ -1,0 +1,1 @@
+"""A convolutional network as a graph of units, and what shifting its input does."""

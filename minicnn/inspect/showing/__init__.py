@@ -1,0 +1,1 @@
+"""Looking at a trained network: filters, maps, and which pixels matter."""

@@ -1,0 +1,1 @@
+"""summary: what each layer of a network is, costs and sees."""
