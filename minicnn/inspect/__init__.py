@@ -7,6 +7,8 @@ _HOMES = {                                                     # public name: th
     "summary": "summarizing",
     "receptive_field": "receptive_fields", "effective_receptive_field": "receptive_fields", "design": "receptive_fields",
     "connectivity": "graphs", "equivariance": "graphs", "invariance": "graphs",
+    "filters": "showing", "feature_maps": "showing", "activation_statistics": "showing", "dead_units": "showing",
+    "gradient_flow": "showing", "saliency": "showing", "occlusion": "showing", "grad_cam": "showing", "maximal_patches": "showing",
     "diff": "comparing",
     "checkup": "health",
     "check_claims": "claims",
