@@ -101,7 +101,7 @@ def window_taps(window: Window2d, n: int, outputs: int, axis: int) -> list[np.nd
 
 
 def spread_taps(window: Window2d, n: int, outputs: int, axis: int) -> list[np.ndarray]:
-    """The same the other way round, for a transposed convolution: input h reaches output h*s + j*d - p, so output o reads (o + p - j*d)/s."""
+    """The same for a transposed convolution: input h reaches output h*s + j*d - p, so output o reads (o + p - j*d)/s."""
     place = np.arange(outputs) + window.padding[2 * axis]
     found = []
     for j in range(window.kernel[axis]):

@@ -28,7 +28,7 @@ class Box(NamedTuple):
 
 @dataclass(eq=False)
 class Cone:
-    """boxes: of every value, exactly, and within the image. lattices: (height, width), where units lie regularly: with padding, and without end.
+    """boxes: of every value, exactly, and within the image. lattices: (height, width), where units lie regularly: padding and all.
 
     image: (H, W). note: said where an operation is not known, so that its values are taken to see the whole image.
 
@@ -101,14 +101,14 @@ class Cone:
         """
         shape = self.shape[len(self.shape) - len(unit):] if len(unit) <= len(self.shape) else ()
         if len(shape) != len(unit) or any(not 0 <= o < n for o, n in zip(unit, shape, strict=True)):
-            raise ValueError(f"there is no unit {unit} in an output of shape {self.shape}: give (row, column), or the index along its last axes, "
-                             "counted from 0")
+            raise ValueError(f"there is no unit {unit} in an output of shape {self.shape}: give (row, column), or the index along its "
+                             "last axes, counted from 0")
         sides = self.boxes.along(*range(len(self.shape) - len(unit), len(self.shape)))[(..., *unit)]
         top, bottom, left, right = sides.reshape(4, -1).min(axis=1, initial=NOTHING).tolist()
         return None if top == NOTHING else Box(top, -bottom, left, -right)
 
     def unclipped(self, unit: tuple[int, int]) -> Box | None:
-        """The same with padding counted as pixels, rows and columns below 0 and beyond the image; None where units lie in no regular order."""
+        """The same with padding counted as pixels, below 0 and beyond the image; None where units lie in no regular order."""
         rows, columns = self.lattices
         ndim = len(self.shape)
         if rows is None or columns is None or {rows.axis, columns.axis} != {ndim - 2, ndim - 1}:

@@ -1,7 +1,7 @@
 """Lattice: which pixels of an endless image the units of an endless map see, on one axis, where that repeats regularly.
 
-Unit o sees first(o)..last(o), padding counted as pixels. After convolutions and poolings all units see alike: period 1, each a jump further.
-After upsampling they alternate: with period P, unit o + P sees what unit o sees, `advance` pixels further on.
+Unit o sees first(o)..last(o), padding counted as pixels. After convolutions and poolings all units see alike: period 1, each a jump
+further. After upsampling they alternate: with period P, unit o + P sees what unit o sees, `advance` pixels further on.
 """
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def of_classes(op: Op, read: Sequence[Cone]) -> Seen:
 
 
 def batch_norm(op: Op, read: Sequence[Cone]) -> Seen:
-    """With given statistics each value for itself; otherwise each reads its channel in all images. Group and layer norm are made of this."""
+    """With given statistics each value for itself; otherwise each reads its channel in all images. Group and layer norm are made of it."""
     if op.options.get("mean") is not None:
         return elementwise(op, read)
     return spread_over(read[0], [axis for axis in range(len(op.shape)) if axis != 1])

@@ -54,7 +54,7 @@ def conv_transpose2d(op: Op, read: Sequence[Cone]) -> Seen:
 
 
 def adaptive_pooling(op: Op, read: Sequence[Cone]) -> Seen:
-    """Each unit reads its bin. Where all bins have one size they are windows; a single one is the whole map, with no padding to speak of."""
+    """Each unit reads its bin. Where all bins have one size they are windows; a single one is the whole map, without its padding."""
     (cone,), sizes = read, op.shape[2:]
     found: list[Lattice | None] = []
     for axis, (n, outputs) in enumerate(zip(cone.shape[2:], sizes, strict=True)):
