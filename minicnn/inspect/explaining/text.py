@@ -1,0 +1,133 @@
+"""An explanation as paragraphs and tables."""
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from minicnn.document import Block, Bold, Column, Table
+from minicnn.inspect.explaining.terms import Panel, Term
+from minicnn.inspect.explaining.words import number
+
+if TYPE_CHECKING:
+    from minicnn.inspect.explaining.explanation import Explanation
+
+HEADS = {"row": "im2col row", "column": "im2col column", "padded": "padded (h, w)", "input": "input (h, w)", "winner": "winner (h, w)"}
+GROUPS = {"c": "channel", "f": "filter", "n": "image"}
+WIDE, GROUPS_SHOWN = 78, 16
+
+
+def blocks(found: Explanation) -> list[Block]:
+    """The number, its arithmetic, the window on the patch, the terms, the sum, and what it means."""
+    said: list[Block] = [f"{found.name}, one number of the {found.of}, layer {found.layer}", "\n".join(found.equation)]
+    said += [table for row in found.rows for table in drawn(row)]
+    said += term_tables(found)
+    said += [sum_table(found), *found.details, *found.words]
+    return said
+
+
+def drawn(row: Sequence[Panel]) -> list[Table]:
+    """The panels of one row side by side, or below each other where that is too wide."""
+    beside = _beside([_drawn(p) for p in row])
+    if len(beside) > 1:                                        # too wide: less of the image, if there is some that takes no part
+        beside = _beside([_drawn(p if p.marked.all() else p.cropped()) for p in row])
+    return beside
+
+
+def _beside(tables: list[Table]) -> list[Table]:
+    """One table of several, with a line between them; the tables themselves where that is too wide."""
+    lines = max(len(t.rows) for t in tables)
+    columns, cells = list(tables[0].columns), [[*t] for t in tables[0].rows] + [[""] * len(tables[0].columns)] * (lines - len(tables[0].rows))
+    for table in tables[1:]:
+        columns += [Column("|"), *table.columns]
+        blank = [""] * len(table.columns)
+        cells = [[*left, "|", *right] for left, right in zip(cells, table.rows + [blank] * (lines - len(table.rows)), strict=True)]
+    width = sum(max(len(c.head), *(len(r[i]) for r in cells)) + 2 for i, c in enumerate(columns))
+    if width > WIDE:
+        return tables
+    return [Table("   |   ".join(t.title for t in tables), columns, cells)]
+
+
+def _drawn(p: Panel) -> Table:
+    """A panel: its coordinates around it, [marked cells], a dot for padding and a star for the one that stands out."""
+    brackets = bool((p.marked == p.hollow).any())             # not where each cell is marked or hollow
+    legend = [text for text, there in (("[ ] takes part", brackets), (f". {p.empty}", p.hollow.any()), ("* wins", p.best is not None),
+                                       ("a part of it", p.cut)) if there]
+    rows = []
+    for i in range(p.values.shape[0]):
+        rows.append([str(p.start[0] + i), *(_cell(p, i, j, brackets) for j in range(p.values.shape[1]))])
+    title = p.title + (f" ({', '.join(legend)})" if legend else "")
+    return Table(title, [Column(f"{p.axes[0]}\\{p.axes[1]}"), *(Column(str(p.start[1] + j)) for j in range(p.values.shape[1]))], rows)
+
+
+def _cell(p: Panel, i: int, j: int, brackets: bool) -> str:
+    value = float(p.values[i, j])
+    text = "." if p.hollow[i, j] and (value == 0 or value == -math.inf) else short(value)
+    text += "*" if p.best == (i, j) else ""
+    return text if not brackets else f"[{text}]" if p.marked[i, j] else f"{text} "
+
+
+def short(value: float) -> str:
+    """Three digits.
+
+    >>> short(0.123456), short(-2.0)
+    ('0.123', '-2')
+    """
+    whole = math.isfinite(value) and value == int(value) and abs(value) < 1e5
+    return str(int(value)) if whole else f"{value:.3g}"
+
+
+def term_tables(found: Explanation) -> list[Block]:
+    """All terms; of more than `most`, the sums of their groups and the largest ones."""
+    terms = found.terms
+    if not terms:
+        return ["There are no terms: nothing that was computed depends on it."]
+    if found.most is None or len(terms) <= found.most:
+        return [_table(f"All {len(terms)} terms" if len(terms) > 1 else "The one term", found, terms)]
+    tables: list[Block] = []
+    if found.group:
+        tables += _group_table(found, found.group)
+    order = sorted(range(len(terms)), key=lambda i: -abs(terms[i].product) if math.isfinite(terms[i].product) else -math.inf)
+    chosen = [terms[i] for i in sorted(order[:found.most])]
+    tables.append(_table(f"The {found.most} of {len(terms)} terms that are largest in size (JSON has all; so has the text with most=None, or --all)",
+                         found, chosen))
+    return tables
+
+
+def _group_table(found: Explanation, key: str) -> list[Block]:
+    """The terms of each channel, filter or image: how many, and their sum."""
+    groups: dict[Any, list[float]] = {}
+    for term in found.terms:
+        groups.setdefault(term.place[key], []).append(term.product)
+    if len(groups) < 2:
+        return []
+    shown = sorted(sorted(groups, key=lambda k: -abs(sum(groups[k])))[:GROUPS_SHOWN])
+    rows = [[str(k), str(len(groups[k])), number(sum(groups[k]))] for k in shown]
+    name = GROUPS.get(key, key)
+    cut = f", the {GROUPS_SHOWN} largest of {len(groups)}" if len(groups) > len(shown) else ""
+    return [Table(f"By {name}{cut}", [Column(name), Column("terms"), Column("their sum")], rows)]
+
+
+def _table(title: str, found: Explanation, terms: Sequence[Term]) -> Table:
+    places = list(terms[0].place)
+    columns = [Column(HEADS.get(p, p)) for p in places] + [Column(name) for name in (*found.factors, "product")]
+    rows = [[*(_place(t.place[p]) for p in places), number(t.left), number(t.right), Bold(number(t.product)) if t.product else "0"]
+            for t in terms]
+    return Table(title, columns, rows)
+
+
+def _place(value: Any) -> str:
+    return number(value) if isinstance(value, float) else str(value)
+
+
+def sum_table(found: Explanation) -> Table:
+    """The sum, the kernel's number, and how far apart they are."""
+    chosen = found.function == "max_pool2d" and found.of == "output"
+    rows = [["the largest" if chosen else "sum of the products", number(found.total - (found.bias or 0))]]
+    if found.bias is not None:
+        rows += [["+ bias", number(found.bias)], ["total, in float64", f"{found.total:.10g}"]]
+    rows += [[f"what the kernel gave ({found.backend}, {found.dtype})", f"{found.kernel:.10g}"],
+             ["error", number(found.error)],
+             [f"bound: gamma({found.roundings}) * sum of |products|", f"{found.bound:.3g}"],
+             ["the kernel's number is", "within the bound" if found.within else "OUTSIDE THE BOUND"]]
+    return Table("", [Column("the sum", left=True), Column("")], rows)
