@@ -1,1 +1,6 @@
 """Receptive fields: which input pixels a unit sees, in theory and in effect, and networks designed to see a given part."""
+from minicnn.inspect.receptive_fields.cones import Box, Cone, cones
+from minicnn.inspect.receptive_fields.effective import EffectiveField, effective_receptive_field
+from minicnn.inspect.receptive_fields.field import ReceptiveField, receptive_field
+
+__all__ = ["Box", "Cone", "EffectiveField", "ReceptiveField", "cones", "effective_receptive_field", "receptive_field"]

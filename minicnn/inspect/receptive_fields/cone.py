@@ -66,14 +66,14 @@ class Cone:
 
     @property
     def centre(self) -> tuple[Number | None, Number | None]:
-        """Of what unit (0, 0) sees, padding included; None when it sees nothing."""
+        """Of what unit (0, 0) sees, padding included; None when it sees nothing, and for features in a row that see different things."""
         return self._centre(0), self._centre(1)
 
     def _centre(self, axis: int) -> Number | None:
         if lattice := self.lattices[axis]:
             span = lattice(0)
             return None if span is None else plain(Fraction(sum(span), 2))
-        if 0 in self.shape:
+        if 0 in self.shape or (len(self.shape) < 3 and self.boxes.sides.size > 4):    # features in a row, which see this and that
             return None
         box = self.box((0,) * min(len(self.shape), 2))
         return None if box is None else plain(Fraction(box[2 * axis] + box[2 * axis + 1], 2))
