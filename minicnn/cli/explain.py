@@ -33,7 +33,7 @@ def explain(
     filters: Annotated[int | None, typer.Option(help=LAYER + "channels, or features, of the output.", show_default="2 a group")] = None,
     images: Annotated[int | None, typer.Option(help=LAYER + "images in the batch.", show_default="1; batch-norm 2")] = None,
     seed: Annotated[int, typer.Option(help=LAYER + "of the random numbers.")] = 0,
-    layer: Annotated[str | None, typer.Option(help=RUN + "its name, as in `minicnn summary`.", show_default="the first convolution")] = None,
+    layer: Annotated[str | None, typer.Option(help=RUN + "its name, as in `minicnn summary`; or conv2, pool1, norm1, fc1: the second convolution, the first pooling, ...", show_default="the first convolution")] = None,
     image: Annotated[str | None, typer.Option(metavar="FILE", help=RUN + "an image file.", show_default="an image of its test set")] = None,
     data: Data = None,
     all: Annotated[bool, typer.Option("--all", help="Print all terms, however many.")] = False,
@@ -52,17 +52,18 @@ def explain(
       minicnn explain max-pool --kernel 3 --stride 2 --grad input
       minicnn explain runs/2026-01-31-120000-digits-digits --layer features.3 --image seven.png --at 5,2,2
     """
-    from minicnn.cli.explained import Geometry, of_layer, of_network
+    from minicnn.cli import explained_layer, explained_network
+    from minicnn.cli.explained_index import Geometry
 
     geometry = Geometry(kernel, stride, padding, dilation, groups, filters, images)
     with options.backend(backend) as device, options.compilation():
-        if of_layer.knows(what):
+        if explained_layer.knows(what):
             if layer or image or data:
                 raise ValueError(f"{what} is a single layer: --layer, --image and --data are for the folder of a run")
-            found = of_layer.explain(what, input or "8x8x3", geometry, at, grad, seed, device)
+            found = explained_layer.explain(what, input or "8x8x3", geometry, at, grad, seed, device)
         else:
             geometry.refuse(what)
-            found = of_network.explain(what, input, layer, image, data, at, grad, device)
+            found = explained_network.explain(what, input, layer, image, data, at, grad, device)
     if all:
         found.most = None
     options.present(found, json, picture)

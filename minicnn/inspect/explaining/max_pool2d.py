@@ -85,7 +85,7 @@ def gradient_of_input(call: Call, dy: np.ndarray, index: Any) -> Explanation:
         roundings=max(1, len(wins)), words=[text],
         equation=["dx[n, c, h, w] = sum of dy[n, c, oh, ow] over the windows (oh, ow) that pixel (h, w) won"],
         numbers={**numbers(call.window, call.padding), "won": [[t.place["oh"], t.place["ow"]] for t in wins]},
-        rows=[[*_panels(call, n, c, [p for t in hits[:1] for p in [t.padded]], None),
+        rows=[[*_panels(call, n, c, [(h + call.padding[0], w + call.padding[2])], None),
                panel(f"dy[{n}, {c}]", values, [(t.place["oh"], t.place["ow"]) for t in wins], axes=("oh", "ow"))]])
 
 

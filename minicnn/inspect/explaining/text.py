@@ -28,24 +28,36 @@ def blocks(found: Explanation) -> list[Block]:
 
 def drawn(row: Sequence[Panel]) -> list[Table]:
     """The panels of one row side by side, or below each other where that is too wide."""
-    beside = _beside([_drawn(p) for p in row])
+    beside = _packed([_drawn(p) for p in row])
     if len(beside) > 1:                                        # too wide: less of the image, if there is some that takes no part
-        beside = _beside([_drawn(p if p.marked.all() else p.cropped()) for p in row])
+        beside = _packed([_drawn(p if p.marked.all() else p.cropped()) for p in row])
     return beside
 
 
-def _beside(tables: list[Table]) -> list[Table]:
-    """One table of several, with a line between them; the tables themselves where that is too wide."""
-    lines = max(len(t.rows) for t in tables)
-    columns, cells = list(tables[0].columns), [[*t] for t in tables[0].rows] + [[""] * len(tables[0].columns)] * (lines - len(tables[0].rows))
-    for table in tables[1:]:
-        columns += [Column("|"), *table.columns]
-        blank = [""] * len(table.columns)
-        cells = [[*left, "|", *right] for left, right in zip(cells, table.rows + [blank] * (lines - len(table.rows)), strict=True)]
-    width = sum(max(len(c.head), *(len(r[i]) for r in cells)) + 2 for i, c in enumerate(columns))
-    if width > WIDE:
-        return tables
-    return [Table("   |   ".join(t.title for t in tables), columns, cells)]
+def _packed(tables: list[Table]) -> list[Table]:
+    """The tables in order, as many side by side as fit."""
+    found: list[Table] = []
+    for table in tables:
+        both = _beside(found[-1], table) if found else table
+        if found and _width(both) <= WIDE:
+            found[-1] = both
+        else:
+            found.append(table)
+    return found
+
+
+def _width(table: Table) -> int:
+    return max(len(table.title), sum(max(len(c.head), *(len(row[i]) for row in table.rows)) + 2 for i, c in enumerate(table.columns)))
+
+
+def _beside(left: Table, right: Table) -> Table:
+    """One table of two, with a line between them."""
+    lines = max(len(left.rows), len(right.rows))
+    rows = []
+    for i in range(lines):
+        halves = [t.rows[i] if i < len(t.rows) else [""] * len(t.columns) for t in (left, right)]
+        rows.append([*halves[0], "|", *halves[1]])
+    return Table(f"{left.title}   |   {right.title}", [*left.columns, Column("|"), *right.columns], rows)
 
 
 def _drawn(p: Panel) -> Table:

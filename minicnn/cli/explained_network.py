@@ -1,9 +1,10 @@
 """A layer of a network, trained or new, for a real image."""
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
-from minicnn.cli.explained.arguments import index, wanted
+from minicnn.cli.explained_index import index, wanted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from minicnn.cli.network import Network
     from minicnn.inspect.explaining import Explanation
     from minicnn.inspect.explaining.call import Call
-    from minicnn.inspect.recorder import Recording
+    from minicnn.inspect.recorder import Layer, Recording
     from minicnn.tensor import Tensor
 
 
@@ -26,7 +27,7 @@ def explain(what: str, input: str | None, layer: str | None, image: str | None, 
     network = _open(what, input, device)
     x, label, name = _input(network, image, data)
     recording = record(network.model, x)
-    call = called(recording, recording.layer(layer or _first_convolution(recording)))
+    call = called(recording, _layer(recording, layer))
     dy, of = _upstream(network, recording, call, label) if grad else (None, "")
     found = explain_call(call, index(at, call, grad), dy, grad or "input")
     found.words.append(f"x is what this layer read when {network.name} looked at {name}, in eval mode.{of}")
@@ -39,7 +40,7 @@ def _open(what: str, input: str | None, device: str) -> Network:
     from pathlib import Path
 
     from minicnn import models
-    from minicnn.cli.explained.of_layer import KINDS
+    from minicnn.cli.explained_layer import KINDS
     from minicnn.cli.network import open_network
 
     if not Path(what).exists() and what not in models.MODELS:
@@ -62,13 +63,25 @@ def _input(network: Network, image: str | None, data: str | None) -> tuple[Tenso
     return images.x, None if images.labels is None else int(images.labels[0]), images.names[0]
 
 
-def _first_convolution(recording: Recording) -> str:
+def _layer(recording: Recording, name: str | None) -> Layer:
+    """The layer called so; conv2, pool1, fc1 and norm3 count those of a kind from 1 where no layer has that name. None: the first convolution.
+
+    Raises ValueError that lists the names.
+    """
     from minicnn.inspect.explaining.call import FUNCTIONS
 
-    names = [layer.name for function in ("conv2d", *FUNCTIONS) for layer in recording.layers if any(op.name == function for op in layer.ops)]
-    if not names:
-        raise ValueError(f"{type(recording.model).__name__} has no layer whose numbers can be explained")
-    return names[0]
+    counted = re.fullmatch(r"(conv|pool|fc|norm)([1-9]\d*)", name or "conv1")
+    if counted and not any(layer.name == name for layer in recording.layers):
+        kind, which = counted[1], int(counted[2])
+        functions = [f for f in FUNCTIONS if kind in f or f == {"fc": "linear"}.get(kind)]
+        found = [layer for layer in recording.layers if any(op.name in functions for op in layer.ops)]
+        if which <= len(found):
+            return found[which - 1]
+        if name is None:
+            named = [layer.name for layer in recording.layers if any(op.name in FUNCTIONS for op in layer.ops)]
+            raise ValueError(f"{type(recording.model).__name__} has no convolution: choose with --layer {', '.join(named)}" if named else
+                             f"{type(recording.model).__name__} has no layer whose numbers can be explained")
+    return recording.layer(name or "conv1")
 
 
 def _upstream(network: Network, recording: Recording, call: Call, label: int | None) -> tuple[np.ndarray, str]:
