@@ -37,7 +37,7 @@ def growth(found: ReceptiveField) -> Figure:
 
 
 def _steps(growth: dict[str, Box]) -> list[tuple[str, Box]]:
-    """The first layer of each size; of many an even choice with the last."""
+    """The first layer of each size; of many an even choice with the last. The small ones first."""
     first: dict[tuple[int, int], tuple[str, Box]] = {}
     for name, box in growth.items():
         first.setdefault(box.size, (name, box))
@@ -46,7 +46,7 @@ def _steps(growth: dict[str, Box]) -> list[tuple[str, Box]]:
         steps = [step for step in steps if step[1].size != last[1].size] + [last]
     if len(steps) > SHOWN:
         steps = [steps[round(i)] for i in np.linspace(0, len(steps) - 1, SHOWN)]
-    return steps
+    return sorted(steps, key=lambda step: step[1].size[0] * step[1].size[1])
 
 
 def _said(name: str, box: Box) -> str:
@@ -99,7 +99,11 @@ def _sizes(axes: Axes, found: ReceptiveField) -> None:
     same = all(layer.size[0] == layer.size[1] for layer in layers) and found.image[0] == found.image[1]
     for axis, (name, colour, marker) in enumerate(shown[:1] if same else shown):
         label = "receptive field, height and width" if same else f"receptive field, {name}"
-        axes.plot(places, [layer.size[axis] for layer in layers], marker=marker, color=colour, markersize=4, linewidth=1.2, label=label)
+        regular = [i for i, layer in enumerate(layers) if layer.jump[axis] is not None]
+        axes.plot(regular, [layers[i].size[axis] for i in regular], marker=marker, color=colour, markersize=4, linewidth=1.2, label=label)
+        if others := [i for i in places if i not in regular]:
+            axes.plot(others, [layers[i].size[axis] for i in others], marker=marker, color=colour, markersize=5, linewidth=0,
+                      fillstyle="none", label=None if axis else "units in no regular order: pixels of the image")
         axes.axhline(found.image[axis], color=colour if not same else figures.GREY, linestyle="--", linewidth=1,
                      label="the image" if same else f"the image, {name}")
     axes.set_ylabel("pixels of the input")

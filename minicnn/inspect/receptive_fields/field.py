@@ -61,8 +61,8 @@ class UnitField:
         if self.full is None or self.full == self.box or self.padding is None:
             return said
         full = self.full
-        return (f"{said} With padding its field is {full.size[0]} x {full.size[1]}, rows {full.top} to {full.bottom} and columns {full.left} to "
-                f"{full.right}; {100 * self.padding:.1f} % of it lies in the padding.")
+        return (f"{said} With padding its field is {full.size[0]} x {full.size[1]}, rows {full.top} to {full.bottom} and columns "
+                f"{full.left} to {full.right}; {100 * self.padding:.1f} % of it lies in the padding.")
 
 
 @dataclass(repr=False, eq=False)
@@ -117,9 +117,9 @@ def receptive_field(model: Module, input_shape: Sequence[int], layer: str | None
 
         size' = size + d*(k - 1) * stride        stride' = stride * s        centre' = centre + (d*(k - 1)/2 - p) * stride
 
-    along a chain of windows, and the hull of all paths where there are several. Found from what each operation reads, not from gradients, so weights do not matter.
-    The fields of units that differ, after upsampling, have the size of the largest. Units that are in no regular order (after `flatten`,
-    adaptive pooling with uneven bins, ...) are given what they see of the image itself.
+    along a chain of windows, and the hull of all paths where there are several. Found from what each operation reads, not from gradients,
+    so weights do not matter. The fields of units that differ, after upsampling, have the size of the largest. Units that are in no
+    regular order (after `flatten`, adaptive pooling with uneven bins, ...) are given what they see of the image itself.
 
     input_shape: (C, H, W), or (N, C, H, W).
     layer: its name, as in the table; the last one whose units lie in rows and columns by default.
