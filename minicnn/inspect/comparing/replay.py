@@ -42,7 +42,8 @@ def call_of(op: Op) -> Call:
     assert op.function is not None                             # the input is no operation
     node = op.output.node
     options = {name: _host(value) for name, value in op.options.items()}
-    return Call(op.name, op.function, node.backward if node else None, [array(i) for i in op.inputs], options)
+    backward = node.backward if node and node.forward is op.function else None          # what does nothing has its input's node
+    return Call(op.name, op.function, backward, [array(i) for i in op.inputs], options)
 
 
 @quietly

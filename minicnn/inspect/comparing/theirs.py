@@ -17,7 +17,7 @@ from minicnn.inspect.comparing.bounds import exact, largest
 from minicnn.inspect.comparing.judged import Judged, judge
 from minicnn.inspect.comparing.replay import call_of, run
 from minicnn.inspect.comparing.sides import Side
-from minicnn.inspect.recorder import Layer, Op, Recording, record
+from minicnn.inspect.recorder import Layer, Op, Recording, identity_forward, record
 from minicnn.inspect.rounding import gamma
 from minicnn.kernels import devices
 from minicnn.tensor import Tensor
@@ -120,8 +120,10 @@ def _layer(layer: Layer, module: Any, a: Side, b: Side, dys: dict[Op, Any], name
         problem = f"{b.name} cannot take {a.name}'s input: {str(error).splitlines()[0]}"
         yield Judged(layer.name, "forward", "output", ratio=np.inf, problem=problem)
         return
-    y, mine = devices.host(last.output.array), _gradients(source, last, parameters, dy)
-    if len(layer.ops) == 1:
+    y, mine = devices.host(last.output.array), _own_gradients(layer, x, dy, parameters, a, training)
+    if last.function is identity_forward:
+        true_y, true, bound, bounds, rough = x, [dy], 0.0, [0.0], False
+    elif len(layer.ops) == 1:
         truth = exact(call_of(last), dy, dtype)
         inputs = [i for i, read in enumerate(last.inputs) if read is source or any(read is p for p in parameters)]
         true = [truth.gradients[i] for i in inputs] if dy is not None else []
@@ -155,6 +157,16 @@ def _torch_run(module: Any, x: Any, dy: Any, keys: list[str], training: bool) ->
     found = iter(torch.autograd.grad(z, wanted, torch.tensor(dy), allow_unused=True))
     gradients = [next(found), *(next(found) if key in held else None for key in keys)]
     return z.detach().numpy(), [None if g is None else g.numpy() for g in gradients]
+
+
+def _own_gradients(layer: Layer, x: Any, dy: Any, parameters: list[Tensor], a: Side, training: bool) -> list[Any]:
+    """A's, of this call alone: a layer may be used several times."""
+    if layer.output.function is identity_forward or dy is None:
+        return [dy]
+    assert layer.module is not None
+    with kernels.use_backend(a.cpu_backend):
+        again = record(layer.module, Tensor(x).to(a.device), training=training)
+        return _gradients(again.input, again.output, parameters, dy)
 
 
 def _gradients(source: Op, last: Op, parameters: list[Tensor], dy: Any) -> list[Any]:
