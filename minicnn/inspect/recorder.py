@@ -122,7 +122,7 @@ def record(model: Module, x: Tensor, *, training: bool = False) -> Recording:
         raise TypeError(f"expected the input as a Tensor, got {type(x).__name__}")
     with enable_grad():
         x = ops.clone(Tensor(x.array, requires_grad=x.is_floating_point()))       # no leaf, so that forward may change it in place
-    start = Op(None, (), {}, x, "", model, 1)
+    start = Op(None, (), {}, _same(x), "", model, 1)
     made: dict[int, Op] = {id(x.array): start}                 # by array, for x += 1 gives x another one
     found: list[Op] = []
     running: list[tuple[str, Module, int]] = [("", model, 1)]

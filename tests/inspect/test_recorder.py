@@ -10,6 +10,7 @@ from minicnn.autograd import grad
 from minicnn.inspect.recorder import example_input, record
 from minicnn.nn import functional as F
 from minicnn.tensor import Tensor
+from tests.compare import assert_equal
 
 
 class Branches(nn.Module):
@@ -83,3 +84,13 @@ class _Says(nn.Identity):
 
 
 _Says.__name__ = "Identity"
+
+
+def test_an_input_that_the_first_layer_changes_in_place_is_still_the_input() -> None:
+    x = np.float32([[-1, 2]])
+    found = record(nn.ReLU(inplace=True), Tensor(x))
+    assert_equal(found.input.output.detach(), x)
+    assert_equal(found.output.output.detach(), np.float32([[0, 2]]))
+    (dx,) = grad(found.output.output, found.input.output, np.float32([[3, 5]]))
+    assert dx is not None
+    assert_equal(dx, np.float32([[0, 5]]))
