@@ -9,6 +9,7 @@ from minicnn.inspect.explaining.call import Call
 from minicnn.inspect.explaining.convolution import Sides
 from minicnn.inspect.explaining.sliding import Missed
 from minicnn.inspect.explaining.terms import Panel, Term, panel
+from minicnn.kernels.window import Window2d
 
 ROWS = 3                                                       # of panels, at most: channels, filters or images
 
@@ -63,11 +64,26 @@ def of_spreading(sides: Sides, grid: np.ndarray, terms: Sequence[Term], missed: 
         weights = sides.w[f, c % sides.w.shape[1]]
         cells = [(t.place["kh"], t.place["kw"]) for t in of_f]
         rows.append([
-            panel(f"{name}[{n}, {f}]", grid[f], [(t.place[oh], t.place[ow]) for t in of_f], axes=(oh, ow)),
+            _spread_out(f"{name}[{n}, {f}]", grid[f], sides.window, [(t.place[oh], t.place[ow]) for t in of_f], missed, (oh, ow)),
             kernel_panel(f"{name}[{n}, {f}], as each tap finds it", kernel, of_f, "left"),
             panel(f"weight[{f}, {c % sides.w.shape[1]}]", weights, cells, axes=("kh", "kw")),
             kernel_panel("products", kernel, of_f, "product")])
     return rows
+
+
+def _spread_out(title: str, grid: np.ndarray, window: Window2d, cells: Sequence[tuple[int, int]], missed: Sequence[Missed],
+                axes: tuple[str, str]) -> Panel:
+    """dy with zeros between its rows and columns where there is a stride, and marked where the taps lead, also to those zeros."""
+    (SH, SW), (OH, OW) = window.stride, grid.shape
+    if (SH, SW) == (1, 1):
+        return panel(title, grid, cells, axes=axes)
+    plane = np.zeros(((OH - 1) * SH + 1, (OW - 1) * SW + 1))
+    plane[::SH, ::SW] = grid
+    between = np.ones(plane.shape, bool)
+    between[::SH, ::SW] = False
+    led = [(round(m.at[0] * SH), round(m.at[1] * SW)) for m in missed]
+    marked = [(h * SH, w * SW) for h, w in cells] + [(h, w) for h, w in led if 0 <= h < plane.shape[0] and 0 <= w < plane.shape[1]]
+    return panel(f"{title}, spread out", plane, marked, between, axes=(f"{axes[0]}*{SH}", f"{axes[1]}*{SW}"), empty="zeros between")
 
 
 def of_correlating(call: Call, padded: np.ndarray, grid: np.ndarray, terms: Sequence[Term], c: int, f: int,

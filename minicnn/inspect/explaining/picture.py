@@ -30,15 +30,15 @@ def _title(found: Explanation) -> str:
 
 
 def _last_line(found: Explanation) -> str:
-    terms = f"{len(found.terms)} {'term' if len(found.terms) == 1 else 'terms'}"
-    bias = f" + bias {number(found.bias)}" if found.bias is not None else ""
-    hidden = ""
-    if found.group and found.rows:
-        groups = len({term.place[found.group] for term in found.terms})
-        hidden = f" (drawn: {len(found.rows)} of {groups})" if groups > len(found.rows) else ""
-    chosen = found.function == "max_pool2d" and found.of == "output"
-    summed = f"{terms}{hidden}, sum {number(found.total - (found.bias or 0))}{bias} = " if not chosen else "the largest of the candidates: "
-    return f"{summed}{number(found.total)};  kernel ({found.backend}): {number(found.kernel)};  error {number(found.error)}, bound {found.bound:.2g}"
+    """The sum, and what the kernel gave."""
+    kernel = f"kernel ({found.backend}): {number(found.kernel)};  error {number(found.error)}, bound {found.bound:.2g}"
+    if found.function == "max_pool2d" and found.of == "output":
+        return f"the largest of the candidates: {number(found.total)};  {kernel}"
+    groups = {term.place[found.group] for term in found.terms} if found.group and found.rows else set()
+    hidden = f" (drawn: {len(found.rows)} of {len(groups)})" if len(groups) > len(found.rows) else ""
+    bias = f" + bias {number(found.bias)} = {number(found.total)}" if found.bias is not None else ""
+    count = f"{len(found.terms)} {'term' if len(found.terms) == 1 else 'terms'}{hidden}"
+    return f"{count}, sum {number(found.total - (found.bias or 0))}{bias};  {kernel}"
 
 
 def _panels(found: Explanation) -> Figure:
@@ -66,9 +66,9 @@ def _panel(axes: Axes, p: Panel) -> None:
         if p.hollow[i, j]:
             axes.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, facecolor="#e6e6e6", edgecolor="#b0b0b0", hatch="////", linewidth=0))
         if p.marked[i, j] and not p.marked.all():
-            axes.add_patch(Rectangle((j - 0.44, i - 0.44), 0.88, 0.88, fill=False, edgecolor=figures.RED, linewidth=1.8))
+            axes.add_patch(Rectangle((j - 0.44, i - 0.44), 0.88, 0.88, fill=False, edgecolor=figures.BLACK, linewidth=1.5))
         if p.best == (i, j):
-            axes.add_patch(Rectangle((j - 0.36, i - 0.36), 0.72, 0.72, fill=False, edgecolor=figures.BLACK, linewidth=2.2))
+            axes.add_patch(Rectangle((j - 0.4, i - 0.4), 0.8, 0.8, fill=False, edgecolor=figures.BLACK, linewidth=4))
         text = "" if p.hollow[i, j] and (p.values[i, j] == 0 or math.isinf(p.values[i, j])) else short(float(p.values[i, j]))
         axes.text(j, i, text, ha="center", va="center", fontsize=8 if len(text) <= 4 else 6)
     axes.set_title(p.title + (" (part)" if p.cut else ""), fontsize=9)

@@ -7,11 +7,15 @@ from typing import Any
 import numpy as np
 
 
+class OutOfRange(IndexError, ValueError):
+    """An IndexError, as NumPy raises for an index; and a ValueError, as this library raises for a value that cannot be."""
+
+
 def full_index(what: str, index: Any, shape: Sequence[int], names: Sequence[str]) -> tuple[int, ...]:
     """A torch-like index as one non-negative int an axis. The first axis may be left out where it has one element only and there are others.
 
     what, names: of the array and its axes, for errors. Raises TypeError for what are no integers, ValueError for too few or too many,
-    IndexError for one out of range.
+    OutOfRange, which is an IndexError, for one that is.
 
     >>> full_index("y", (-1, 0, 3), (1, 4, 6, 6), ("n", "f", "oh", "ow"))
     (0, 3, 0, 3)
@@ -26,6 +30,6 @@ def full_index(what: str, index: Any, shape: Sequence[int], names: Sequence[str]
                          + ("; n may be left out for one image only" if names[0] == "n" and len(given) == len(shape) - 1 else ""))
     for i, n, name in zip(given, shape, names, strict=True):
         if not -n <= i < n:
-            raise IndexError(f"index {index!r} is out of range: {name} = {i}, but {what} has shape {tuple(shape)}: "
+            raise OutOfRange(f"index {index!r} is out of range: {name} = {i}, but {what} has shape {tuple(shape)}: "
                              + (f"{name} goes from 0 to {n - 1}, or from -{n} to -1" if n else "it has no elements"))
     return tuple(int(i) % n for i, n in zip(given, shape, strict=True))

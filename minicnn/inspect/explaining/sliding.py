@@ -93,5 +93,5 @@ def axis_line(window: Window2d, axis: int, at: int, padding: Sequence[int], n: i
 
 def numbers(window: Window2d, padding: Sequence[int], groups: int = 1) -> dict[str, Any]:
     """The geometry, for JSON."""
-    return {"kernel": list(window.kernel), "stride": list(window.stride), "dilation": list(window.dilation), "padding": list(padding),
-            "groups": groups}
+    return {"window": {"kernel": list(window.kernel), "stride": list(window.stride), "dilation": list(window.dilation),
+                       "padding": list(padding), "groups": groups}}

@@ -101,7 +101,7 @@ def term_tables(found: Explanation) -> list[Block]:
         tables += _group_table(found, found.group)
     order = sorted(range(len(terms)), key=lambda i: -abs(terms[i].product) if math.isfinite(terms[i].product) else -math.inf)
     chosen = [terms[i] for i in sorted(order[:found.most])]
-    tables.append(_table(f"The {found.most} of {len(terms)} terms that are largest in size (JSON has all; so has the text with most=None, or --all)",
+    tables.append(_table(f"The {found.most} largest of {len(terms)} terms (all of them: --all, most = None, or JSON)",
                          found, chosen))
     return tables
 
