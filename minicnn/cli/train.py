@@ -39,6 +39,7 @@ def train(
     seed: Annotated[int, typer.Option(help="The same seed, backend and settings give the same network, bit for bit.")] = 0,
     backend: Backend = None,
     out: Annotated[str, typer.Option(metavar="DIR", help="Where runs are saved, each in a new folder.")] = "runs",
+    doctor: Annotated[bool, typer.Option("--doctor", help="Watch the training and print on stderr how healthy it was.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")] = False,
 ) -> None:
     """Train a network, test it, and save the run.
@@ -64,7 +65,7 @@ def train(
             experiment = Experiment.prepare(recipe, data, None if quiet else download, device)
         if not quiet:
             _print_plan(console, experiment)
-        result = experiment.run(out, lambda epochs, images: Quiet() if quiet else show(console, epochs, images))
+        result = experiment.run(out, lambda epochs, images: Quiet() if quiet else show(console, epochs, images), doctor)
     _print_result(console, experiment, result, quiet)
 
 

@@ -51,8 +51,8 @@ class Experiment:
         where = device_of(self.model).type
         return kernels.backend() if where == "cpu" else where
 
-    def run(self, out: str | Path, display: Display) -> Result:
-        """Train, test and save into a new folder of `out`.
+    def run(self, out: str | Path, display: Display, doctor: bool = False) -> Result:
+        """Train, test and save into a new folder of `out`. doctor: as in `fit`.
 
         Ctrl-C saves the network as it is and raises Interrupted. A failure is noted in the folder's result.json and raised on.
         """
@@ -68,7 +68,7 @@ class Experiment:
         with _noted(run):
             with display(recipe.epochs, per_epoch) as shown:
                 fit(self.model, loader, test_loader, optimizer, recipe.epochs, scheduler,
-                    CrossEntropyLoss(label_smoothing=recipe.label_smoothing), (shown, run))
+                    CrossEntropyLoss(label_smoothing=recipe.label_smoothing), (shown, run), doctor)
             run.finish("finished")
         return Result(run.folder, run.history[-1].test, *self._pictures(run, normalize))
 

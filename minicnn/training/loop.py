@@ -1,11 +1,13 @@
 """The training loop: for every batch, forget the old gradients, go forward, go back, take a step."""
 from __future__ import annotations
 
+import contextlib
 import math
+import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +19,9 @@ from minicnn.nn.functional import cross_entropy
 from minicnn.optim import Optimizer
 from minicnn.tensor import Tensor
 from minicnn.training.metrics import confusion_matrix, predictions
+
+if TYPE_CHECKING:
+    from minicnn.inspect.health import Doctor
 
 Loss = Callable[[Any, Any], Any]
 QUIETLY = np.errstate(over="ignore", invalid="ignore")         # the loops look for NaN themselves, and say where it came up
@@ -56,6 +61,9 @@ class Epoch:
 class Observer:
     """Is told how training goes; this one ignores it. Progress bars and saving are observers."""
 
+    def before_step(self, model: Module, images: Tensor, labels: Tensor, logits: Tensor, loss: float) -> None:
+        """After a batch's gradients are known, before the optimiser changes the weights."""
+
     def batch(self, epoch: int, images: int, loss: float, accuracy: float) -> None:
         """After a batch: images trained on, mean loss and accuracy, all since the epoch began."""
 
@@ -65,17 +73,23 @@ class Observer:
 
 @QUIETLY
 def fit(model: Module, train: Iterable[Any], test: Iterable[Any], optimizer: Optimizer, epochs: int, scheduler: Any = None,
-        loss_function: Loss = cross_entropy, observers: Iterable[Observer] = ()) -> list[Epoch]:
+        loss_function: Loss = cross_entropy, observers: Iterable[Observer | Doctor] = (), doctor: bool = False) -> list[Epoch]:
     """Train `model` for `epochs` passes over `train`, testing it on `test` after each.
 
     train, test: loaders of (images (N, C, H, W), labels (N,)) batches; test decides nothing, it is only measured. Each batch is copied to
     the device of the model's parameters; what comes back of a step is its loss and how many it predicted right, in one copy.
     scheduler: stepped after every *batch*. observers: told of every batch and epoch.
+    doctor: watch the training (loss at step 0, sizes of steps and gradients, filters that do not move, dead units) and print the verdicts
+        on stderr at its end, also when it fails; to have them as an object, pass a `minicnn.inspect.health.Doctor` as an observer.
 
     Raises FloatingPointError when the loss is NaN or infinite, before that batch has changed a weight.
     """
     if epochs < 1:
         raise ValueError(f"fit: epochs is {epochs}, expected at least 1")
+    observers = list(observers)
+    if doctor:
+        with _examined() as examiner:
+            return fit(model, train, test, optimizer, epochs, scheduler, loss_function, [*observers, examiner])
     history = []
     for number in range(1, epochs + 1):
         lr, started = optimizer.param_groups[0]["lr"], time.perf_counter()
@@ -87,8 +101,21 @@ def fit(model: Module, train: Iterable[Any], test: Iterable[Any], optimizer: Opt
     return history
 
 
+@contextlib.contextmanager
+def _examined() -> Iterator[Doctor]:
+    """A doctor to observe training with; what it found is printed on stderr, whatever ends the training."""
+    from minicnn.inspect.health import Doctor
+
+    watching = Doctor()
+    try:
+        yield watching
+    finally:
+        if watching.steps:
+            print(watching.report(), file=sys.stderr)
+
+
 def _train_epoch(number: int, model: Module, train: Iterable[Any], optimizer: Optimizer, scheduler: Any, loss_function: Loss,
-                 observers: Iterable[Observer]) -> tuple[int, float, float]:
+                 observers: Iterable[Observer | Doctor]) -> tuple[int, float, float]:
     """One pass. Returns the number of images, their mean loss and the share predicted right."""
     model.train()
     where = device_of(model)
@@ -103,6 +130,8 @@ def _train_epoch(number: int, model: Module, train: Iterable[Any], optimizer: Op
         if not math.isfinite(value):
             raise FloatingPointError(f"training diverged: the loss is {value} in epoch {number}, batch {batch}, at learning rate "
                                      f"{optimizer.param_groups[0]['lr']:.3g}; try a smaller learning rate")
+        for observer in observers:
+            observer.before_step(model, images, labels, logits, value)
         optimizer.step()
         if scheduler is not None:
             scheduler.step()

@@ -98,7 +98,7 @@ def update_ratio(ratios: dict[str, float]) -> Verdict:
         return Verdict(check, WATCH, number, ratio, "large steps (0.001 is usual): try a lower learning rate")
     if ratio < 3e-5:
         return Verdict(check, WATCH, number, ratio, "small steps (0.001 is usual): try a higher learning rate")
-    return Verdict(check, HEALTHY, number, ratio, "steps of a usual size (about 0.001)")
+    return Verdict(check, HEALTHY, number, ratio, "steps that neither do nothing nor overthrow the weights")
 
 
 def movement(before: dict[str, Any], after: dict[str, Any]) -> dict[str, np.ndarray]:

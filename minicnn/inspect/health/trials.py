@@ -16,6 +16,7 @@ from minicnn.nn import Module
 
 Evaluate = Callable[[Module], float]
 UPDATES = 20                     # steps whose size is measured
+RUINOUS = 3.0                    # times the weight's size, in one step
 REPEATS = 3                      # networks trained on shuffled labels
 
 
@@ -49,7 +50,13 @@ def step_size(patient: Patient) -> Verdict:
         train(model, optimizer, [next(batches)], 1, patient.loss_function)
         for name, ratio in relative_changes(before, weights(model)).items():
             ratios.setdefault(name, []).append(ratio)
-    return update_ratio({name: float(np.median(found)) for name, found in ratios.items()})
+    return update_ratio({name: typical(found) for name, found in ratios.items()})
+
+
+def typical(ratios: list[float]) -> float:
+    """The median; but one step of several times the weight's size is enough to ruin it, even if nothing moves afterwards."""
+    largest = max(ratios)
+    return largest if not largest <= RUINOUS else float(np.median(ratios))
 
 
 def trained_for(patient: Patient, data: Data, steps: int, seed: int, head_only: bool = False) -> Module:

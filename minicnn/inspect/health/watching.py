@@ -8,6 +8,7 @@ import numpy as np
 from minicnn.inspect.health import checks
 from minicnn.inspect.health.batches import Data, weights
 from minicnn.inspect.health.measures import dead_channels, gradient_norms, relative_changes
+from minicnn.inspect.health.trials import typical
 from minicnn.inspect.health.verdict import Checkup
 from minicnn.kernels import devices
 from minicnn.nn import Module
@@ -18,14 +19,14 @@ EVERY = 50                       # steps between two looks
 class Doctor:
     """An observer for `minicnn.training.fit`: fit(..., observers=[doctor]), then print(doctor.report()); fit(..., doctor=True) does both.
 
-    It looks at the first step and at every 50th: copies of the weights before and after, and the norms of their gradients.
+    steps: how many it has seen. It looks at the first step and at every 50th: copies of the weights before and after, and the norms of their gradients.
     """
 
     def __init__(self) -> None:
         self._model: Module | None = None
         self._loss = float("nan")
         self._classes = 0
-        self._steps = 0
+        self.steps = 0
         self._start: dict[str, Any] = {}
         self._before: dict[str, Any] | None = None
         self._norms: list[dict[str, float]] = []
@@ -37,7 +38,7 @@ class Doctor:
         if self._model is not model:
             self.__init__()  # type: ignore[misc]  # another training: everything anew
             self._model, self._loss, self._classes, self._start = model, loss, logits.shape[1], weights(model)
-        if self._steps % EVERY == 0:
+        if self.steps % EVERY == 0:
             self._before = weights(model)
             self._norms.append(gradient_norms(model))
             self._images = Data(devices.host(images.array), devices.host(labels.array))
@@ -47,7 +48,7 @@ class Doctor:
         if self._before is not None and self._model is not None:
             self._ratios.append(relative_changes(self._before, weights(self._model)))
             self._before = None
-        self._steps += 1
+        self.steps += 1
 
     def epoch(self, epoch: Any) -> None:
         """Nothing: the report is for the end."""
@@ -57,7 +58,7 @@ class Doctor:
         if self._model is None:
             raise ValueError("Doctor: there was no step to watch yet: pass it to fit(..., observers=[doctor])")
         names = list(self._start)
-        ratios = {name: float(np.median([r[name] for r in self._ratios])) for name in names} if self._ratios else {}
+        ratios = {name: typical([r[name] for r in self._ratios]) for name in names} if self._ratios else {}
         norms = {name: float(np.median([n.get(name, 0.0) for n in self._norms])) for name in names} if any(self._norms) else {}
         verdicts = [
             checks.input_scale(self._images.x),
@@ -67,5 +68,5 @@ class Doctor:
             checks.filters_moved(checks.movement(self._start, weights(self._model))),
             checks.dead_units(dead_channels(self._model, self._images)),
         ]
-        return Checkup(type(self._model).__name__, verdicts, [f"Watched while it trained, {self._steps} steps; "
+        return Checkup(type(self._model).__name__, verdicts, [f"Watched while it trained, {self.steps} steps; "
                                                               "minicnn.inspect.checkup and `minicnn doctor` examine more."])

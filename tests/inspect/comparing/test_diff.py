@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -26,6 +26,10 @@ from tests.strategies import floats, integers
 from tests.test_random_networks import Network, networks
 
 
+SOME = max(10, settings.default.max_examples // 3)           # a network is many operations, each of which is one example
+
+
+@settings(max_examples=SOME)
 @given(network=networks())
 def test_honest_backends_differ_by_rounding(network: Network) -> None:
     minicnn.manual_seed(network.seed % 2**32)
@@ -35,6 +39,7 @@ def test_honest_backends_differ_by_rounding(network: Network) -> None:
     assert found.weights is None
 
 
+@settings(max_examples=SOME)
 @given(network=networks(), labels=st.booleans())
 def test_torch_differs_by_rounding(network: Network, labels: bool) -> None:
     torch.manual_seed(network.seed)
