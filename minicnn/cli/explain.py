@@ -14,14 +14,18 @@ RUN = "Of a network: "
 
 def explain(
     what: Annotated[str, typer.Argument(
-        metavar="WHAT", help="A single layer of small random whole numbers: conv, conv-transpose, max-pool, avg-pool, linear or batch-norm. Or a "
-                             "network: the folder that `minicnn train` saved, or the name of one of minicnn's networks.", show_default=False)],
+        metavar="WHAT", show_default=False,
+        help="A single layer of small random whole numbers: conv, conv-transpose, max-pool, avg-pool, linear or batch-norm. Or a network: "
+             "the "
+             "folder that `minicnn train` saved, or the name of one of minicnn's networks.")],
     at: Annotated[str | None, typer.Option(
-        metavar="INDEX", help="Which number: oh,ow of the output, or f,oh,ow, or n,f,oh,ow; with --grad h,w of the input, kh,kw of the weight, f "
-                              "of the bias, and more axes in front alike. What is left out is 0; negative numbers count from the end.",
-        show_default="one in the middle")] = None,
+        metavar="INDEX", show_default="one in the middle",
+        help="Which number: oh,ow of the output, or f,oh,ow, or n,f,oh,ow; with --grad h,w of the input, kh,kw of the weight, f of the "
+             "bias, "
+             "and more axes in front alike. What is left out is 0; negative numbers count from the end.")] = None,
     grad: Annotated[str | None, typer.Option(
-        metavar="input|weight|bias", help="Explain one number of this gradient, instead of one of the output.", show_default="the output")] = None,
+        metavar="input|weight|bias", show_default="the output",
+        help="Explain one number of this gradient, instead of one of the output.")] = None,
     input: Annotated[str | None, typer.Option(
         metavar="HxWxC", help="Height x width x channels of the input.", show_default="8x8x3; what a network was made for")] = None,
     kernel: Annotated[str | None, typer.Option(metavar="K", help=LAYER + "3, or 3x5.", show_default="3; pooling 2")] = None,
@@ -33,7 +37,9 @@ def explain(
     filters: Annotated[int | None, typer.Option(help=LAYER + "channels, or features, of the output.", show_default="2 a group")] = None,
     images: Annotated[int | None, typer.Option(help=LAYER + "images in the batch.", show_default="1; batch-norm 2")] = None,
     seed: Annotated[int, typer.Option(help=LAYER + "of the random numbers.")] = 0,
-    layer: Annotated[str | None, typer.Option(help=RUN + "its name, as in `minicnn summary`; or conv2, pool1, norm1, fc1: the second convolution, the first pooling, ...", show_default="the first convolution")] = None,
+    layer: Annotated[str | None, typer.Option(
+        help=RUN + "its name, as in `minicnn summary`; or conv2, pool1, norm1, fc1: the second convolution, the first pooling, ...",
+        show_default="the first convolution")] = None,
     image: Annotated[str | None, typer.Option(metavar="FILE", help=RUN + "an image file.", show_default="an image of its test set")] = None,
     data: Data = None,
     all: Annotated[bool, typer.Option("--all", help="Print all terms, however many.")] = False,

@@ -46,7 +46,8 @@ def explain(what: str, input: str, geometry: Geometry, at: str | None, grad: str
     called = call(layer.to(device), Tensor(x).to(device))
     dy = rng.integers(1 - MOST, MOST, called.output.shape).astype(np.float32) if grad else None
     found = explain_call(called, index(at, called, grad), dy, grad or "input")
-    found.words.append(f"x{', dy' if grad else ''} and all parameters are random whole numbers (seed {seed}), so that each step can be checked by hand.")
+    found.words.append(f"x{', dy' if grad else ''} and all parameters are random whole numbers (seed {seed}), so that each step can be "
+                       f"checked by hand.")
     return found
 
 

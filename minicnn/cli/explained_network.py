@@ -58,13 +58,14 @@ def _input(network: Network, image: str | None, data: str | None) -> tuple[Tenso
     if image is not None:
         return image_files(network, [image]).x, None, image
     if network.description is None:
-        return example_input(network.input_shape).to(device_of(network.model)), None, "random numbers (a new network has no images of its own)"
+        x = example_input(network.input_shape).to(device_of(network.model))
+        return x, None, "random numbers (a new network has no images of its own)"
     images = dataset_images(network, 1, data)
     return images.x, None if images.labels is None else int(images.labels[0]), images.names[0]
 
 
 def _layer(recording: Recording, name: str | None) -> Layer:
-    """The layer called so; conv2, pool1, fc1 and norm3 count those of a kind from 1 where no layer has that name. None: the first convolution.
+    """The layer called so; conv2, pool1, fc1 and norm3 count those of a kind where no layer has that name. None: the first convolution.
 
     Raises ValueError that lists the names.
     """
@@ -85,7 +86,7 @@ def _layer(recording: Recording, name: str | None) -> Layer:
 
 
 def _upstream(network: Network, recording: Recording, call: Call, label: int | None) -> tuple[np.ndarray, str]:
-    """dy at the layer: of the loss where the right class is known, else of the score of the class that the network sees; and which it is."""
+    """dy at the layer, and of what: the loss where the right class is known, else the score of the class that the network sees."""
     from minicnn import ops
     from minicnn.autograd import grad
     from minicnn.kernels import devices
@@ -97,11 +98,10 @@ def _upstream(network: Network, recording: Recording, call: Call, label: int | N
         import numpy as np
 
         loss = ops.cross_entropy(scores, Tensor(np.array([label], np.int64)).to(scores.device))
-        aim, text = loss, f" dy is the gradient of the cross-entropy loss for its true class, {classes[label]!r}; the loss is {float(loss.item()):.4g}."
+        aim, of = loss, f"of the cross-entropy loss for its true class, {classes[label]!r}; the loss"
     else:
         best = int(devices.host(scores.array)[0].argmax())
-        aim = scores[0, best]
-        text = f" dy is the gradient of the score of the class that the network sees, {classes[best]!r}; the score is {float(aim.item()):.4g}."
+        aim, of = scores[0, best], f"of the score of the class that the network sees, {classes[best]!r}; the score"
     (dy,) = grad(aim, call.op.output, retain_graph=True)
     assert dy is not None                                      # the output depends on its layers
-    return devices.host(dy.array), text
+    return devices.host(dy.array), f" dy is the gradient {of} is {float(aim.item()):.4g}."

@@ -29,14 +29,14 @@ def explain(layer: Module, x: Any, index: int | Sequence[int]) -> Explanation:
 
         total = sum of products (+ bias)        |kernel - total| <= gamma(K) * sum of |products|
 
-    layer: a Conv2d, ConvTranspose2d, MaxPool2d, AvgPool2d, Linear or BatchNorm2d, called as it is, on the current backend, in the mode it is in
-    (its running statistics stay what they were). x: a Tensor or an array that it takes.
+    layer: a Conv2d, ConvTranspose2d, MaxPool2d, AvgPool2d, Linear or BatchNorm2d, called as it is, on the current backend, in the mode it
+    is in (its running statistics stay what they were). x: a Tensor or an array that it takes.
     index: of the output, (n, f, oh, ow), or (f, oh, ow) where there is one image; negative numbers count from the end.
 
     Returns an Explanation: print it, `.save("window.png")`, `.to_json()`; `.terms`, `.total`, `.kernel`, `.error`, `.bound`.
 
-    Raises TypeError for another layer and an index of what are no integers, ValueError for an index of another length, IndexError for one out of
-    range, and what the layer raises.
+    Raises TypeError for another layer and an index of what are no integers, ValueError for an index of another length, IndexError for one
+    out of range, and what the layer raises.
 
     >>> from minicnn import nn
     >>> conv = nn.Conv2d(1, 1, 2, bias=False)
@@ -49,13 +49,16 @@ def explain(layer: Module, x: Any, index: int | Sequence[int]) -> Explanation:
 
 
 def explain_grad(layer: Module, x: Any, dy: Any, index: int | Sequence[int], wrt: str = "input") -> Explanation:
-    """Every contribution that lands on one element of the gradient of a layer's input, weight or bias, given dy, the gradient of its output.
+    """Every contribution to one element of the gradient of a layer's input, weight or bias, given dy, the gradient of its output.
 
-    For the input of a convolution it also says why col2im adds, and why dy is dilated where there is a stride; for that of a max pooling, which
-    windows this pixel won; for batch norm in training mode, what the pixel does by itself, through the mean and through the variance.
+    For the input of a convolution it also says why col2im adds, and why dy is dilated where there is a stride; for that of a max pooling,
+    which windows this pixel won; for batch norm in training mode, what the pixel does by itself, through the mean and through the variance.
 
-    layer, x: as in `explain`. dy: a Tensor or an array of the output's shape. index: of the input (n, c, h, w), the weight (f, c, kh, kw) or the
-    bias (f,). Raises what `explain` raises, ValueError for a dy of another shape, another wrt, and a weight or bias that is not there.
+    layer, x: as in `explain`. dy: a Tensor or an array of the output's shape. index: of the input (n, c, h, w), the weight (f, c, kh, kw) '
+                                                                     'or
+    the bias (f,).
+
+    Raises what `explain` raises, ValueError for a dy of another shape, another wrt, and a weight or bias that is not there.
 
     >>> from minicnn import nn
     >>> conv = nn.Conv2d(1, 1, 2, stride=2, bias=False)

@@ -27,7 +27,8 @@ def output(call: Call, index: Any) -> Explanation:
         equation=["y[n, c, oh, ow] = 1/D * sum over kh, kw of x[n, c, oh*SH + kh - top, ow*SW + kw - left]",
                   axis_line(call.window, 0, oh, call.padding, H), axis_line(call.window, 1, ow, call.padding, W)],
         total=whole / D, roundings=len(terms) + 2,
-        words=[f"{why} The sum of the values is {number(whole)}, and {number(whole)}/{number(D)} = {number(whole / D)}.", *padding_words(call, terms)],
+        words=[f"{why} The sum of the values is {number(whole)}, and {number(whole)}/{number(D)} = "
+               f"{number(whole / D)}.", *padding_words(call, terms)],
         numbers={**numbers(call.window, call.padding), "divisor": D, "sum": whole},
         rows=[[panel(f"x[{n}, {c}]", padded, [t.padded for t in read], origins < 0, call.padding[::2])]])
 

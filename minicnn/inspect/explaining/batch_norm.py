@@ -56,12 +56,14 @@ def _channel(call: Call, c: int) -> Channel:
 def _statistics(call: Call, at: Channel, c: int) -> list[str]:
     eps = call.op.options["eps"]
     if not at.of_batch:
-        words = [f"Eval mode: mean and variance of channel {c} are the running ones, {number(at.mean)} and {number(at.var)}, whatever the batch is."]
+        words = [f"Eval mode: mean and variance of channel {c} are the running ones, {number(at.mean)} and {number(at.var)}, whatever the "
+                 f"batch is."]
     else:
         mean, var = float(at.x.mean()), float(at.x.var())
-        words = [f"Training mode: mean and variance of channel {c} are those of its {at.x.size} values in this batch. The kernel found {at.mean:.7g} and "
-                 f"{at.var:.7g}; in float64 they are {mean:.7g} and {var:.7g}."]
-    return [*words, f"1/sqrt(var + eps) = 1/sqrt({number(at.var)} + {eps:g}) = {number(at.inverse)}; weight {number(at.weight)}, so x is scaled by "
+        words = [f"Training mode: mean and variance of channel {c} are those of its {at.x.size} values in this batch. The kernel found "
+                 f"{at.mean:.7g} and {at.var:.7g}; in float64 they are {mean:.7g} and {var:.7g}."]
+    return [*words, f"1/sqrt(var + eps) = 1/sqrt({number(at.var)} + {eps:g}) = {number(at.inverse)}; weight {number(at.weight)}, so x is "
+                    f"scaled by "
             f"{number(at.weight * at.inverse)}."]
 
 
@@ -78,7 +80,8 @@ def output(call: Call, index: Any) -> Explanation:
     return explained(
         call, terms, call.output[at], of="output", name=f"y[{n}, {c}, {h}, {w}]", index=at, factors=("value", "scale"), bias=found.bias,
         equation=["y[n, c, h, w] = (x[n, c, h, w] - mean[c]) * scale + bias[c], with scale = weight[c] / sqrt(var[c] + eps)"],
-        roundings=STEPS, words=[*_statistics(call, found, c), f"x_hat = (x - mean)/sqrt(var + eps) = {number(float(found.x_hat[n, h, w]))}: "
+        roundings=STEPS, words=[*_statistics(call, found, c), f"x_hat = (x - mean)/sqrt(var + eps) = "
+                                                              f"{number(float(found.x_hat[n, h, w]))}: "
                                 f"that many standard deviations from the mean."],
         numbers=_numbers(found), rows=[[panel(f"x[{n}, {c}]", found.x[n], [(h, w)])]])
 
@@ -96,16 +99,19 @@ def gradient_of_input(call: Call, dy: np.ndarray, index: Any) -> Explanation:
         x_hat, reach = found.x_hat, found.reach
         here = float(x_hat[n, h, w])
         terms += [Term.of(values[i].sum(), -scale / M, way="mean", n=i, values=values[i].size) for i in range(len(values))]
-        terms += [Term.of((values[i] * x_hat[i]).sum(), -scale * here / M, way="variance", n=i, values=values[i].size) for i in range(len(values))]
-        magnitude = float(abs(scale) * (abs(values[n, h, w]) + np.abs(values).sum() / M + reach[n, h, w] * (np.abs(values) * reach).sum() / M))
+        terms += [Term.of((values[i] * x_hat[i]).sum(), -scale * here / M, way="variance", n=i, values=values[i].size)
+                  for i in range(len(values))]
+        through = np.abs(values).sum() + reach[n, h, w] * (np.abs(values) * reach).sum()
+        magnitude = float(abs(scale) * (abs(values[n, h, w]) + through / M))
         roundings = M + 2 * STEPS
         dbeta, dgamma = float(values.sum()), float((values * x_hat).sum())
         by = {way: sum(term.product for term in terms if term.place["way"] == way) for way in ("itself", "mean", "variance")}
-        words.append(f"This pixel changes the loss in three ways. By itself, through its own output: scale * dy = {number(by['itself'])}. Through the mean, "
-                     f"which it raises by 1/{M} and which all {M} outputs of the channel subtract: -scale * sum of dy / {M} = -scale * {number(dbeta)}/{M} = "
-                     f"{number(by['mean'])}. Through the variance, which it raises the more the farther it is from the mean (x_hat = {number(here)}): "
-                     f"-scale * x_hat * sum of dy*x_hat / {M} = -scale * {number(here)} * {number(dgamma)}/{M} = {number(by['variance'])}. "
-                     "So every value of the channel, in every image of the batch, has a share in this one number; the table has the shares image by image.")
+        words.append(f"This pixel changes the loss in three ways. By itself, through its own output: scale * dy = {number(by['itself'])}. "
+                     f"Through the mean, which it raises by 1/{M} and which all {M} outputs of the channel subtract: -scale * sum of dy / "
+                     f"{M} = -scale * {number(dbeta)}/{M} = {number(by['mean'])}. Through the variance, which it raises the more the "
+                     f"farther it is from the mean (x_hat = {number(here)}): -scale * x_hat * sum of dy*x_hat / {M} = -scale * "
+                     f"{number(here)} * {number(dgamma)}/{M} = {number(by['variance'])}. So every value of the channel, in every image of "
+                     f"the batch, has a share in this one number; the table has the shares image by image.")
     else:
         words.append("The statistics are constants here, so this pixel changes its own output only: dx = scale * dy.")
     return explained(
@@ -136,4 +142,5 @@ def gradient_of_bias(call: Call, dy: np.ndarray, index: Any) -> Explanation:
     terms = [Term.of(values[i], 1, n=i[0], h=i[1], w=i[2]) for i in np.ndindex(*values.shape)]
     return explained(call, terms, db[at], of="gradient of the bias", name=f"dbias[{c}]", index=at, factors=("dy", "one"), group="n",
                      equation=["dbias[c] = sum over n, h, w of dy[n, c, h, w]"], magnitude=size(terms),
-                     words=[f"The bias is added to each of the {len(terms)} values of its channel, so each dy is its own too, with a factor of 1."])
+                     words=[f"The bias is added to each of the {len(terms)} values of its channel, so each dy is its own too, with a "
+                            f"factor of 1."])

@@ -42,14 +42,15 @@ def output(call: Call, index: Any) -> Explanation:
         equation.append(f"filter {f} is in group g = {f // (len(sides.w) // sides.groups)} of {sides.groups}: it sees channels "
                         f"{channels.start} to {channels.stop - 1} of {C}")
     column, rows = oh * OW + ow, (sides.row(channels.start, 0, 0), sides.row(channels.stop, 0, 0) - 1)
-    word = (f"As a matrix product: im2col copies what this window sees into column oh*OW + ow = {oh}*{OW} + {ow} = {column} of the matrix of image {n}, "
-            f"(C·KH·KW, OH·OW) = ({C * KH * KW}, {OH * OW}); term (c, kh, kw) is its row (c*KH + kh)*KW + kw, here {rows[0]} to {rows[1]}. "
-            f"The number is cell ({f}, {column}) of weight, as ({len(sides.w)}, {sides.w[0].size}), times that matrix"
+    word = (f"As a matrix product: im2col copies what this window sees into column oh*OW + ow = {oh}*{OW} + {ow} = {column} of the matrix "
+            f"of image {n}, (C·KH·KW, OH·OW) = ({C * KH * KW}, {OH * OW}); term (c, kh, kw) is its row (c*KH + kh)*KW + kw, here {rows[0]} "
+            f"to {rows[1]}. The number is cell ({f}, {column}) of weight, as ({len(sides.w)}, {sides.w[0].size}), times that matrix"
             + (f"; group by group: filter {f} meets these {rows[1] - rows[0] + 1} rows only." if sides.groups > 1 else "."))
     return explained(
         call, terms, call.output[at], of="output", name=f"y[{n}, {f}, {oh}, {ow}]", index=at, equation=equation, factors=("x", "weight"),
         bias=None if bias is None else float(bias[f]), group="c",
-        matrix={"image": n, "im2col_shape": [C * KH * KW, OH * OW], "im2col_column": column, "im2col_rows": list(rows), "cell": [f, column]},
+        matrix={"image": n, "im2col_shape": [C * KH * KW, OH * OW], "im2col_column": column, "im2col_rows": list(rows),
+                "cell": [f, column]},
         words=[word, *padding_words(call, terms)], numbers=numbers(call.window, call.padding, sides.groups),
         rows=of_reading(call, sides, padded, terms, f, (oh, ow), ("x", n)))
 
@@ -72,14 +73,14 @@ def gradient_of_input(call: Call, dy: np.ndarray, index: Any) -> Explanation:
     counts = coverage(call.window, sides.origins, (OH, OW), H * W)
     copies = [(t, _of_copy(terms, t)) for t in hits]
     result = total(terms)
-    equation = ["dx[n, c, h, w] = sum over f, oh, ow, kh, kw with oh*SH + kh*DH - top = h and ow*SW + kw*DW - left = w "
-                "of dy[n, f, oh, ow] * weight[f, c, kh, kw]",
+    equation = ["dx[n, c, h, w] = sum over f, oh, ow, kh, kw with oh*SH + kh*DH - top = h and ow*SW + kw*DW - left = w of dy[n, f, oh, ow] "
+                "* weight[f, c, kh, kw]",
                 _backwards(call, 0, h), _backwards(call, 1, w)]
     words = [why_it_adds(f"pixel ({h}, {w}) of channel {c}", copies, result, len(sides.filters(c))),
              why_dilated(call.window, hits, missed), borders(len(hits), int(counts.min()), int(counts.max()), missed)]
     if call.mode != "zeros":
-        words.append(f"The padding repeats pixels (padding_mode {call.mode!r}): this one is seen at {int((sides.origins == h * W + w).sum())} padded "
-                     "positions, and what lands on any of them lands on it.")
+        words.append(f"The padding repeats pixels (padding_mode {call.mode!r}): this one is seen at "
+                     f"{int((sides.origins == h * W + w).sum())} padded positions, and what lands on any of them lands on it.")
     return explained(
         call, terms, dx[at], of="gradient of the input", name=f"dx[{n}, {c}, {h}, {w}]", index=at, equation=equation,
         factors=("dy", "weight"), group="f", words=words, details=[_copies_table(sides, copies, c, OW)] if hits else [],
@@ -123,23 +124,22 @@ def gradient_of_weight(call: Call, dy: np.ndarray, index: Any) -> Explanation:
     terms = correlating(sides, padded, dy.astype(np.float64), at)
     (SH, SW), (DH, DW), (OH, OW) = call.window.stride, call.window.dilation, dy.shape[2:]
     (top, _, left, _), c, N = call.padding, sides.channels(f)[i], len(dy)
-    KH, KW = call.window.kernel
     first = kh * DH - top, kw * DW - left
     outside = sum(term.place["input"] == PADDING for term in terms)
-    words = [f"dweight is x correlated with dy: tap ({kh}, {kw}) of filter {f} was multiplied with channel {c} of x at (oh*{SH} {first[0]:+d}, "
-             f"ow*{SW} {first[1]:+d}) for each of the {OH} x {OW} outputs of {N} {'image' if N == 1 else 'images'}; each of these products reached the loss "
-             "through dy at that output, so each adds x * dy."]
+    words = [f"dweight is x correlated with dy: tap ({kh}, {kw}) of filter {f} was multiplied with channel {c} of x at (oh*{SH} "
+             f"{first[0]:+d}, ow*{SW} {first[1]:+d}) for each of the {OH} x {OW} outputs of {N} {'image' if N == 1 else 'images'}; each of "
+             f"these products reached the loss through dy at that output, so each adds x * dy."]
     if (SH, SW) != (1, 1):
-        words.append(f"The stride is ({SH}, {SW}): neighbours in dy meet pixels that lie {SH} rows and {SW} columns apart. dy is the kernel of this "
-                     f"correlation, dilated: with {zeros(call.window)} between its own.")
-    words.append(f"As a matrix product: cell ({f}, {sides.row(i, kh, kw)}) of dy, as (F, N·OH·OW) = ({dy.shape[1]}, {N * OH * OW}), times the "
-                 f"transposed im2col matrix; row {sides.row(c, kh, kw)} of that holds all {N * OH * OW} values this tap saw.")
-    words += [f"{outside} of the {len(terms)} positions lie in the padding, where x is 0, and add nothing: taps at the edge of the kernel get fewer "
-              "terms than the one in the middle."] if outside and call.mode == "zeros" else []
+        words.append(f"The stride is ({SH}, {SW}): neighbours in dy meet pixels that lie {SH} rows and {SW} columns apart. dy is the "
+                     f"kernel of this correlation, dilated: with {zeros(call.window)} between its own.")
+    words.append(f"As a matrix product: cell ({f}, {sides.row(i, kh, kw)}) of dy, as (F, N·OH·OW) = ({dy.shape[1]}, {N * OH * OW}), times "
+                 f"the transposed im2col matrix; row {sides.row(c, kh, kw)} of that holds all {N * OH * OW} values this tap saw.")
+    words += [f"{outside} of the {len(terms)} positions lie in the padding, where x is 0, and add nothing: taps at the edge of the kernel "
+              f"get fewer terms than the one in the middle."] if outside and call.mode == "zeros" else []
     return explained(
         call, terms, dw[at], of="gradient of the weight", name=f"dweight[{f}, {i}, {kh}, {kw}]", index=at,
-        equation=["dweight[f, c, kh, kw] = sum over n, oh, ow of dy[n, f, oh, ow] * "
-                  f"x[n, {'c' if sides.groups == 1 else 'g*C/G + c'}, oh*SH + kh*DH - top, ow*SW + kw*DW - left]"],
+        equation=[f"dweight[f, c, kh, kw] = sum over n, oh, ow of dy[n, f, oh, ow] * x[n, {'c' if sides.groups == 1 else 'g*C/G + c'}, "
+                  f"oh*SH + kh*DH - top, ow*SW + kw*DW - left]"],
         factors=("dy", "x"), group="n", words=words, numbers=numbers(call.window, call.padding, sides.groups),
         matrix={"im2col_row": sides.row(c, kh, kw), "cell": [f, sides.row(i, kh, kw)]},
         rows=of_correlating(call, padded, dy.astype(np.float64), terms, c, f, ("x", "dy")))
@@ -153,6 +153,6 @@ def gradient_of_bias(call: Call, dy: np.ndarray, index: Any) -> Explanation:
     return explained(
         call, terms, db[at], of="gradient of the bias", name=f"dbias[{f}]", index=at,
         equation=["dbias[f] = sum over n, oh, ow of dy[n, f, oh, ow]"], factors=("dy", "one"), group="n",
-        words=[f"The bias of filter {f} is added to each of the {len(terms)} outputs of its channel, so each of their gradients is its own too: "
-               "they add up, with a factor of 1."],
+        words=[f"The bias of filter {f} is added to each of the {len(terms)} outputs of its channel, so each of their gradients is its own "
+               f"too: they add up, with a factor of 1."],
         rows=[])

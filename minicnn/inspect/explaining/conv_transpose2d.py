@@ -36,11 +36,11 @@ def output(call: Call, index: Any) -> Explanation:
     beyond = [m for m in missed if m.why == BEYOND]
     words = [_why_it_adds(f"y[{n}, {f}, {oh}, {ow}]", hits, [term.product for term in terms], total(terms)),
              why_dilated(call.window, hits, missed, "x"),
-             f"This output is reached {len(hits)} times by each channel, {between} taps fall between two inputs and {len(beyond)} lead beyond the edge "
-             f"of x; the outputs of this layer are reached {int(counts.min())} to {int(counts.max())} times: where that differs inside, a "
-             "checkerboard can appear.",
-             f"As a matrix product: weight, as (C, F/G·KH·KW), transposed, times x, as (C, H·W), gives columns; col2im adds them up at their places. "
-             f"This is what the gradient of a Conv2d's input is: {call.op.name} is that gradient, used forwards."]
+             f"This output is reached {len(hits)} times by each channel, {between} taps fall between two inputs and {len(beyond)} lead "
+             f"beyond the edge of x; the outputs of this layer are reached {int(counts.min())} to {int(counts.max())} times: where that "
+             f"differs inside, a checkerboard can appear.",
+             f"As a matrix product: weight, as (C, F/G·KH·KW), transposed, times x, as (C, H·W), gives columns; col2im adds them up at "
+             f"their places. This is what the gradient of a Conv2d's input is: {call.op.name} is that gradient, used forwards."]
     return explained(
         call, terms, call.output[at], of="output", name=f"y[{n}, {f}, {oh}, {ow}]", index=at,
         equation=[f"y[n, f, oh, ow] = {'bias[f] + ' if bias is not None else ''}sum over c, h, w, kh, kw with h*SH + kh*DH - PH = oh and "
@@ -57,7 +57,8 @@ def _why_it_adds(name: str, hits: list[Any], products: list[float], result: floa
     if not hits:
         return f"No input pixel's window covers {name}: without its bias it is 0, a sum without terms."
     return (f"Why it adds: every input pixel is spread over a window of the output, and the windows of {len(hits)} pixels, at "
-            f"{several(f'({t.oh}, {t.ow})' for t in hits)}, cover {name}: each leaves a product there, {plus(products)} = {plus([result])}.")
+            f"{several(f'({t.oh}, {t.ow})' for t in hits)}, cover {name}: each leaves a product there, {plus(products)} = "
+            f"{plus([result])}.")
 
 
 def gradient_of_input(call: Call, dy: np.ndarray, index: Any) -> Explanation:
@@ -73,9 +74,10 @@ def gradient_of_input(call: Call, dy: np.ndarray, index: Any) -> Explanation:
         call, terms, dx[at], of="gradient of the input", name=f"dx[{n}, {c}, {h}, {w}]", index=at,
         equation=["dx[n, c, h, w] = sum over f, kh, kw of dy[n, f, h*SH + kh*DH - PH, w*SW + kw*DW - PW] * weight[c, f, kh, kw]"],
         factors=("dy", "weight"), group="f",
-        words=[f"Pixel ({h}, {w}) was spread over a window of the output; its gradient reads that window of dy again: a plain convolution of dy, with the "
-               "stride and dilation of the layer and no flip.",
-               *([f"{outside} of the {len(terms)} taps lead to rows and columns that padding took away: there is no dy, and they add nothing."]
+        words=[f"Pixel ({h}, {w}) was spread over a window of the output; its gradient reads that window of dy again: a plain convolution "
+               f"of dy, with the stride and dilation of the layer and no flip.",
+               *([f"{outside} of the {len(terms)} taps lead to rows and columns that padding took away: there is no dy, and they add "
+                  f"nothing."]
                  if outside else [])],
         matrix={"image": n, "im2col_column": h * dx.shape[3] + w}, numbers=numbers(call.window, call.window.padding, sides.groups),
         rows=of_reading(call, sides, padded, terms, c, (h, w), ("dy", n)))
@@ -91,6 +93,6 @@ def gradient_of_weight(call: Call, dy: np.ndarray, index: Any) -> Explanation:
         call, terms, dw[at], of="gradient of the weight", name=f"dweight[{c}, {i}, {kh}, {kw}]", index=at,
         equation=["dweight[c, f, kh, kw] = sum over n, h, w of x[n, c, h, w] * dy[n, f, h*SH + kh*DH - PH, w*SW + kw*DW - PW]"],
         factors=("x", "dy"), group="n",
-        words=[f"Every pixel of channel {c} of x passed through this weight once, to output (h*SH + {kh}*DH - PH, w*SW + {kw}*DW - PW) of channel {f}, and "
-               "what it did there is x * dy. It is Conv2d's gradient of the weight with x and dy in each other's roles."],
+        words=[f"Every pixel of channel {c} of x passed through this weight once, to output (h*SH + {kh}*DH - PH, w*SW + {kw}*DW - PW) of "
+               f"channel {f}, and what it did there is x * dy. It is Conv2d's gradient of the weight with x and dy in each other's roles."],
         numbers=numbers(call.window, call.window.padding, sides.groups), rows=of_correlating(call, padded, x, terms, f, c, ("dy", "x")))

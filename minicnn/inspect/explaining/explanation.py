@@ -103,8 +103,9 @@ class Explanation(Result):
 
 
 def _lines(text: str, width: int) -> str:
-    """Every line of a paragraph broken between words; what goes on is indented."""
-    return "\n".join(textwrap.fill(line, width, subsequent_indent="  " if "\n" in text else "", break_long_words=False, break_on_hyphens=False)
+    """Every line of a paragraph broken between words; what goes on is indented where there are several."""
+    indent = "  " if "\n" in text else ""
+    return "\n".join(textwrap.fill(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
                      for line in text.split("\n"))
 
 

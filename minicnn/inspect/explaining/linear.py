@@ -22,11 +22,12 @@ def output(call: Call, index: Any) -> Explanation:
     terms = [Term.of(x[(*rows, i)], w[o, i], i=i) for i in range(w.shape[1])]
     return explained(
         call, terms, call.output[at], of="output", name=f"y[{_text(at)}]", index=at, factors=("x", "weight"),
-        equation=[f"y[{', '.join(names)}] = {'bias[o] + ' if bias is not None else ''}sum over i of x[{', '.join((*names[:-1], 'i'))}] * weight[o, i]"],
+        equation=[f"y[{', '.join(names)}] = {'bias[o] + ' if bias is not None else ''}sum over i of x[{', '.join((*names[:-1], 'i'))}] * "
+                  f"weight[o, i]"],
         bias=None if bias is None else float(bias[o]),
         matrix={"cell": [_row(rows, x.shape), o]},
-        words=[f"As a matrix product: cell ({_row(rows, x.shape)}, {o}) of x, as {(math.prod(x.shape[:-1]), x.shape[-1])}, times weight transposed, "
-               f"{w.shape[::-1]}."])
+        words=[f"As a matrix product: cell ({_row(rows, x.shape)}, {o}) of x, as {(math.prod(x.shape[:-1]), x.shape[-1])}, times weight "
+               f"transposed, {w.shape[::-1]}."])
 
 
 def gradient_of_input(call: Call, dy: np.ndarray, index: Any) -> Explanation:
@@ -40,8 +41,8 @@ def gradient_of_input(call: Call, dy: np.ndarray, index: Any) -> Explanation:
         call, terms, dx[at], of="gradient of the input", name=f"dx[{_text(at)}]", index=at, factors=("dy", "weight"),
         equation=[f"dx[{', '.join(names)}] = sum over o of dy[{', '.join((*names[:-1], 'o'))}] * weight[o, i]"],
         matrix={"cell": [_row(rows, dx.shape), i]},
-        words=[f"Feature {i} went into all {len(w)} outputs, each time through another weight: what it did to the loss through each of them adds up. "
-               f"As a matrix product: cell ({_row(rows, dx.shape)}, {i}) of dy times weight."])
+        words=[f"Feature {i} went into all {len(w)} outputs, each time through another weight: what it did to the loss through each of "
+               f"them adds up. As a matrix product: cell ({_row(rows, dx.shape)}, {i}) of dy times weight."])
 
 
 def gradient_of_weight(call: Call, dy: np.ndarray, index: Any) -> Explanation:
@@ -52,7 +53,8 @@ def gradient_of_weight(call: Call, dy: np.ndarray, index: Any) -> Explanation:
     return explained(
         call, terms, dw[at], of="gradient of the weight", name=f"dweight[{o}, {i}]", index=at, factors=("dy", "x"),
         equation=["dweight[o, i] = sum over all rows of dy[row, o] * x[row, i]"], matrix={"cell": [o, i]},
-        words=[f"The weight was used once for each of the {len(terms)} rows of x. As a matrix product: cell ({o}, {i}) of dy transposed times x."])
+        words=[f"The weight was used once for each of the {len(terms)} rows of x. As a matrix product: cell ({o}, {i}) of dy transposed "
+               f"times x."])
 
 
 def gradient_of_bias(call: Call, dy: np.ndarray, index: Any) -> Explanation:

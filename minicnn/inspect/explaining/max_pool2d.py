@@ -34,8 +34,10 @@ def output(call: Call, index: Any) -> Explanation:
         equation=["y[n, c, oh, ow] = max over kh, kw of x[n, c, oh*SH + kh*DH - top, ow*SW + kw*DW - left], padding is -inf",
                   axis_line(call.window, 0, oh, call.padding, H), axis_line(call.window, 1, ow, call.padding, W)],
         total=float(value), magnitude=0.0, roundings=1,
-        words=[why, f"The kernel names the same pixel: argmax is {won} = {won // W}*{W} + {won % W}, pixel ({won // W}, {won % W}) of its channel; only "
-               "this one gets the gradient." if best and best.input == (won // W, won % W) and won >= 0 else f"The kernel's argmax is {won}."],
+        words=[why, f"The kernel names the same pixel: argmax is {won} = {won // W}*{W} + {won % W}, pixel ({won // W}, {won % W}) of its "
+                    f"channel; only "
+               "this one gets the gradient." if best and best.input == (won // W, won % W) and won >= 0 else f"The kernel's argmax is "
+                                                                                                             f"{won}."],
         numbers={**numbers(call.window, call.padding), "winner": best.input if best else None, "argmax": where},
         rows=[_panels(call, n, c, [t.padded for t in read], best.padded if best else None)])
 
@@ -53,8 +55,8 @@ def winner(read: list[Tap], padded: np.ndarray) -> tuple[Tap | None, str]:
     top = max(values)
     best = [t for t, value in zip(inside, values, strict=True) if value == top]
     if len(best) > 1:
-        return best[0], (f"{len(best)} candidates are equal, {number(top)}, at {several(t.input for t in best)}: the first in row-major order wins, "
-                         f"{best[0].input}, and gets the whole gradient.")
+        return best[0], (f"{len(best)} candidates are equal, {number(top)}, at {several(t.input for t in best)}: the first in row-major "
+                         f"order wins, {best[0].input}, and gets the whole gradient.")
     if len(values) == 1:
         return best[0], f"Pixel {best[0].input} is the only one under the window, so it wins with {number(top)}."
     second = sorted(values)[-2]
@@ -64,7 +66,7 @@ def winner(read: list[Tap], padded: np.ndarray) -> tuple[Tap | None, str]:
 def gradient_of_input(call: Call, dy: np.ndarray, index: Any) -> Explanation:
     dx = call.gradient(dy, "input")
     n, c, h, w = at = full_index("x", index, dx.shape, ("n", "c", "h", "w"))
-    _, _, H, W = call.source_shape
+    W = call.source_shape[3]
     origins, padded, values = call.origins(), call.window.pad(call.read(0), -np.inf)[n, c], dy[n, c].astype(np.float64)
     hits, _ = reached(call.window, origins, values.shape, (h, w), W)
     terms, lost = [], []
@@ -79,7 +81,8 @@ def gradient_of_input(call: Call, dy: np.ndarray, index: Any) -> Explanation:
     wins = [term for term in terms if term.right]
     text = (f"{len(hits)} {'window covers' if len(hits) == 1 else 'windows cover'} pixel ({h}, {w}) of channel {c}, whose value is "
             f"{number(float(call.read(0)[n, c, h, w]))}. It won {len(wins)} of them"
-            + (f", lost {several(lost)}" if lost else "") + ". Each window hands its whole dy to its winner, and what one pixel wins adds up.")
+            + (f", lost {several(lost)}" if lost else "") + ". Each window hands its whole dy to its winner, and what one pixel wins adds "
+                                                            "up.")
     return explained(
         call, terms, dx[at], of="gradient of the input", name=f"dx[{n}, {c}, {h}, {w}]", index=at, factors=("dy", "won"), group=None,
         roundings=max(1, len(wins)), words=[text],

@@ -12,7 +12,7 @@ class OutOfRange(IndexError, ValueError):
 
 
 def full_index(what: str, index: Any, shape: Sequence[int], names: Sequence[str]) -> tuple[int, ...]:
-    """A torch-like index as one non-negative int an axis. The first axis may be left out where it has one element only and there are others.
+    """A torch-like index as one non-negative int an axis. n, the first, may be left out where there is one image only.
 
     what, names: of the array and its axes, for errors. Raises TypeError for what are no integers, ValueError for too few or too many,
     OutOfRange, which is an IndexError, for one that is.

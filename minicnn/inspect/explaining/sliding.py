@@ -87,8 +87,8 @@ def axis_line(window: Window2d, axis: int, at: int, padding: Sequence[int], n: i
     name, s, d, k, p0 = "hw"[axis], window.stride[axis], window.dilation[axis], window.kernel[axis], padding[2 * axis]
     read = [at * s + j * d - p0 for j in range(k)]
     shown = ", ".join(f"{r}" if 0 <= r < n else f"{r} (padding)" for r in read)
-    return (f"{('rows', 'columns')[axis]}: o{name}*S{name.upper()} + k{name}*D{name.upper()} - {('top', 'left')[axis]} = "
-            f"{at}*{s} + k{name}*{d} - {p0} = {shown}")
+    return (f"{('rows', 'columns')[axis]}: o{name}*S{name.upper()} + k{name}*D{name.upper()} - {('top', 'left')[axis]} = {at}*{s} + "
+            f"k{name}*{d} - {p0} = {shown}")
 
 
 def numbers(window: Window2d, padding: Sequence[int], groups: int = 1) -> dict[str, Any]:

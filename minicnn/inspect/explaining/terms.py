@@ -30,8 +30,8 @@ class Term:
 class Panel:
     """A part of a plane, drawn cell by cell.
 
-    values (rows, columns); start: the coordinates of its first cell; axes: their names; marked: cells that take part; hollow: cells that are
-    empty, which `empty` says the meaning of; best: one cell that stands out, or None.
+    values (rows, columns); start: the coordinates of its first cell; axes: their names; marked: cells that take part; hollow: cells without
+    a value of their own, for the reason in `empty`; best: one cell that stands out, or None.
     """
     title: str
     values: np.ndarray

@@ -42,16 +42,16 @@ def plus(values: Sequence[float]) -> str:
 def why_it_adds(pixel: str, copies: list[tuple[Tap, float]], total: float, filters: int) -> str:
     """Why col2im adds."""
     if not copies:
-        return (f"Why col2im adds: it would add the gradients of all copies of a pixel, but no window reads {pixel}: im2col copied it nowhere, "
-                "it cannot change the output, and its gradient is 0, a sum without terms.")
+        return (f"Why col2im adds: it would add the gradients of all copies of a pixel, but no window reads {pixel}: im2col copied it "
+                f"nowhere, it cannot change the output, and its gradient is 0, a sum without terms.")
     where = several(f"({t.oh}, {t.ow})" for t, _ in copies)
     per = f", a sum over {filters} filters" if filters > 1 else ""
     if len(copies) == 1:
-        return (f"Why col2im adds: im2col copied {pixel} into one column only, that of the output at {where}. So its gradient is that of this "
-                f"one copy{per}: {number(total)}. A pixel that several windows read gets the sum of as many.")
-    return (f"Why col2im adds: im2col copied {pixel} into {len(copies)} cells of its matrix, for the outputs at {where}. In the matrix product each "
-            f"copy is a number of its own and gets its own gradient{per}. But there is only one pixel: moving it moves all its copies at once, "
-            f"so what they do to the loss adds up: {plus([g for _, g in copies])} = {number(total)}. "
+        return (f"Why col2im adds: im2col copied {pixel} into one column only, that of the output at {where}. So its gradient is that of "
+                f"this one copy{per}: {number(total)}. A pixel that several windows read gets the sum of as many.")
+    return (f"Why col2im adds: im2col copied {pixel} into {len(copies)} cells of its matrix, for the outputs at {where}. In the matrix "
+            f"product each copy is a number of its own and gets its own gradient{per}. But there is only one pixel: moving it moves all "
+            f"its copies at once, so what they do to the loss adds up: {plus([g for _, g in copies])} = {number(total)}. "
             f"Storing instead of adding would leave the last of them, {number(copies[-1][1])}.")
 
 
@@ -60,8 +60,9 @@ def why_dilated(window: Window2d, hits: list[Tap], missed: list[Missed], grid: s
     SH, SW = window.stride
     between = [m for m in missed if m.why == BETWEEN]
     if (SH, SW) == (1, 1):
-        return (f"Why nothing is dilated here: the stride is 1, so each tap of the kernel leads from this pixel back to a whole position of {grid}. "
-                f"With a stride of 2, every other one would fall between two outputs, and {grid} would be read as if it had zeros there.")
+        return (f"Why nothing is dilated here: the stride is 1, so each tap of the kernel leads from this pixel back to a whole position "
+                f"of {grid}. With a stride of 2, every other one would fall between two outputs, and {grid} would be read as if it had "
+                f"zeros there.")
     taps_of = several(f"({m.kh}, {m.kw}) -> ({number(m.at[0])}, {number(m.at[1])})" for m in between)
     at = hits[0].padded if hits else None
     start = f", padded position (ph, pw) = ({at[0]}, {at[1]})," if at else ""
@@ -71,8 +72,7 @@ def why_dilated(window: Window2d, hits: list[Tap], missed: list[Missed], grid: s
         text += (f"{len(between)} of the {len(hits) + len(missed)} taps fall between two outputs and contribute nothing: {taps_of}. ")
     else:
         text += "For this pixel all taps lead to whole numbers; for its neighbours they do not. "
-    return text + (f"It is the same as spreading {grid} out, with {zeros(window)} between its own, and sliding over that "
-                   "with stride 1.")
+    return text + (f"It is the same as spreading {grid} out, with {zeros(window)} between its own, and sliding over that with stride 1.")
 
 
 def zeros(window: Window2d) -> str:

@@ -62,8 +62,8 @@ def test_every_kind(kind: str, grad: str | None) -> None:
 
 
 def test_geometry() -> None:
-    found = json.loads(ok("explain", "conv", "--input", "9x7x4", "--kernel", "3x2", "--stride", "2x1", "--padding", "1,0,2,1", "--dilation", "1x2",
-                          "--groups", "2", "--filters", "6", "--images", "2", "--at", "1,-1,0,0", "--json"))
+    found = json.loads(ok("explain", "conv", "--input", "9x7x4", "--kernel", "3x2", "--stride", "2x1", "--padding", "1,0,2,1",
+                          "--dilation", "1x2", "--groups", "2", "--filters", "6", "--images", "2", "--at", "1,-1,0,0", "--json"))
     assert found["window"] == {"kernel": [3, 2], "stride": [2, 1], "dilation": [1, 2], "padding": [1, 0, 2, 1], "groups": 2}
     assert found["index"] == [1, 5, 0, 0]
     assert len(found["terms"]) == 2 * 3 * 2
@@ -99,9 +99,10 @@ def test_a_new_network_and_a_function_in_it() -> None:
 
 
 @pytest.mark.parametrize(("arguments", "sentence"), [
-    (["konv"], "'konv' is neither a kind of layer (conv, conv-transpose, max-pool, avg-pool, linear, batch-norm) nor the folder of a run of minicnn "
-               "train, nor one of minicnn's networks (digits, lenet, tinyvgg, resnet8, resnet20, vgg16)"),
-    (["conv", "--at", "6,0"], "index (0, 0, 6, 0) is out of range: oh = 6, but the output has shape (1, 2, 6, 6): oh goes from 0 to 5, or from -6 to -1"),
+    (["konv"], "'konv' is neither a kind of layer (conv, conv-transpose, max-pool, avg-pool, linear, batch-norm) nor the folder of a run "
+               "of minicnn train, nor one of minicnn's networks (digits, lenet, tinyvgg, resnet8, resnet20, vgg16)"),
+    (["conv", "--at", "6,0"], "index (0, 0, 6, 0) is out of range: oh = 6, but the output has shape (1, 2, 6, 6): oh goes from 0 to 5, or "
+                              "from -6 to -1"),
     (["conv", "--at", "a"], "--at is 'a': give whole numbers with commas between them, such as 0,3"),
     (["conv", "--kernel", "3y3"], "--kernel is '3y3': give a whole number such as 3, or height x width such as 3x5"),
     (["conv", "--padding", "full"],

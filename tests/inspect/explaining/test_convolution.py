@@ -1,4 +1,4 @@
-"""Explanations of Conv2d and ConvTranspose2d: exact on whole numbers, within the bound on floats, and each index read back from the arrays."""
+"""Explanations of Conv2d and ConvTranspose2d: exact on whole numbers, within the bound on floats, each index read back from the arrays."""
 from __future__ import annotations
 
 from typing import Any
@@ -60,7 +60,8 @@ def geometry_of(layer: nn.Conv2d, g: Geometry, x: np.ndarray) -> tuple[np.ndarra
         return x, g.window
     top, bottom, left, right = g.window.padding
     mode: Any = {"reflect": "reflect", "replicate": "edge"}[layer.padding_mode]
-    return np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)), mode), Window2d(g.window.kernel, g.window.stride, (0, 0, 0, 0), g.window.dilation)
+    padded = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)), mode)
+    return padded, Window2d(g.window.kernel, g.window.stride, (0, 0, 0, 0), g.window.dilation)
 
 
 def reads_right(found: Explanation, layer: nn.Conv2d, g: Geometry, x: np.ndarray, _: Any) -> None:

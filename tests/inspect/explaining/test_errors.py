@@ -45,8 +45,8 @@ def test_refused(x: Any, index: Any, error: type[Exception], sentence: str) -> N
 
 @pytest.mark.parametrize("layer", [nn.ReLU(), nn.Sequential(nn.Conv2d(2, 3, 3)), nn.AdaptiveAvgPool2d(1), "conv"])
 def test_another_layer(layer: Any) -> None:
-    sentence = (f"{type(layer).__name__} is not a layer whose numbers can be explained; these are: Conv2d, ConvTranspose2d, MaxPool2d, AvgPool2d, "
-                "Linear, BatchNorm2d")
+    sentence = (f"{type(layer).__name__} is not a layer whose numbers can be explained; these are: Conv2d, ConvTranspose2d, MaxPool2d, "
+                f"AvgPool2d, Linear, BatchNorm2d")
     with pytest.raises(TypeError, match=f"^{re.escape(sentence)}$"):
         explain(layer, ONE, (0, 0, 0))
 
@@ -90,7 +90,8 @@ def test_a_layer_of_a_network_and_a_function_within_it() -> None:
     assert conv.kernel == found.layer("conv2").output.output[0, 5, 3, 3].item()
     dy = floats(found.layer("conv1").shape, 3)
     assert explain_call(called(found, found.layer("conv1")), (0, 3, 3), dy, "input").within
-    sentence = ("layer 'reshape' (reshape) is not one whose numbers can be explained; these are: conv1, max_pool2d, conv2, max_pool2d#2, fc1, fc2, fc3")
+    sentence = ("layer 'reshape' (reshape) is not one whose numbers can be explained; these are: conv1, max_pool2d, conv2, max_pool2d#2, "
+                "fc1, fc2, fc3")
     with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
         called(found, found.layer("reshape"))
 
@@ -101,7 +102,8 @@ def test_empty_and_unreached() -> None:
     layer = filled(nn.Conv2d(1, 1, 1, stride=3), 0)
     found = explain_grad(layer, integers((1, 4, 4), 0), integers((1, 2, 2), 1), (0, 1, 2))
     assert (found.terms, found.total, found.kernel) == ([], 0, 0)
-    assert found.words[0] == ("Why col2im adds: it would add the gradients of all copies of a pixel, but no window reads pixel (1, 2) of channel 0: im2col "
-                              "copied it nowhere, it cannot change the output, and its gradient is 0, a sum without terms.")
+    assert found.words[0] == ("Why col2im adds: it would add the gradients of all copies of a pixel, but no window reads pixel (1, 2) of "
+                              "channel 0: im2col copied it nowhere, it cannot change the output, and its gradient is 0, a sum without "
+                              "terms.")
     assert "There are no terms" in str(found)
     found.figure()

@@ -27,7 +27,8 @@ def test_linear(backend: str, rows: tuple[int, ...], features: tuple[int, int], 
 
 
 @each_backend
-@given(shape=st.tuples(*[st.integers(1, n) for n in (3, 3, 4, 5)]), seed=seeds, wrt=ANY, training=st.booleans(), far=st.sampled_from([0, 100]))
+@given(shape=st.tuples(*[st.integers(1, n) for n in (3, 3, 4, 5)]), seed=seeds, wrt=ANY, training=st.booleans(),
+       far=st.sampled_from([0, 100]))
 def test_batch_norm(backend: str, shape: tuple[int, ...], seed: int, wrt: str | None, training: bool, far: int) -> None:
     if training and shape[0] * shape[2] * shape[3] == 1:
         shape = (2, *shape[1:])

@@ -40,7 +40,7 @@ def test_max_pool2d(backend: str, g: Geometry, wrt: str | None, ties: bool) -> N
 @each_backend
 @given(g=pool_geometries(dilation=1, torch_padding=True), wrt=WRT, count=st.booleans(), override=st.sampled_from([None, None, 3, -2]))
 def test_avg_pool2d(backend: str, g: Geometry, wrt: str | None, count: bool, override: int | None) -> None:
-    found, dy = explained(backend, avg_pool(g, count, override), in_layout(floats(g.x_shape, g.seed), g.layout), g.seed, wrt, whole=False)
+    found, _ = explained(backend, avg_pool(g, count, override), in_layout(floats(g.x_shape, g.seed), g.layout), g.seed, wrt, whole=False)
     assert found.roundings == len(found.terms) + 2
     if wrt is None:
         assert found.numbers["divisor"] == (override or found.numbers["divisor"])
@@ -66,7 +66,8 @@ def test_the_divisor_is_torchs(g: Geometry, count: bool) -> None:
 def test_ties_and_nan_in_words() -> None:
     x = np.array([[[5, 1, 5], [5, 2, 0], [0, 0, 0]]], np.float32)
     found = explain(nn.MaxPool2d(2), x, (0, 0, 0))
-    assert found.words[0] == "2 candidates are equal, 5, at (0, 0), (1, 0): the first in row-major order wins, (0, 0), and gets the whole gradient."
+    assert found.words[0] == ("2 candidates are equal, 5, at (0, 0), (1, 0): the first in row-major order wins, (0, 0), and gets the whole "
+                              "gradient.")
     assert (found.total, found.numbers["winner"]) == (5, (0, 0))
     x[0, 1, 1] = np.nan
     found = explain(nn.MaxPool2d(2), x, (0, 0, 0))
@@ -85,8 +86,10 @@ def test_what_a_pixel_won() -> None:
     assert (found.total, found.kernel, found.numbers["won"]) == (30, 30, [[0, 0], [0, 1]])
     found = explain_grad(nn.MaxPool2d(2, 1), x, dy, (0, 1, 1))
     assert found.total == 0
-    assert found.words == ["4 windows cover pixel (1, 1) of channel 0, whose value is 4. It won 0 of them, lost (0, 0) to (0, 1), (0, 1) to (0, 1), "
-                           "(1, 0) to (2, 1), (1, 1) to (1, 2). Each window hands its whole dy to its winner, and what one pixel wins adds up."]
+    assert found.words == [
+        "4 windows cover pixel (1, 1) of channel 0, whose value is 4. It won 0 of them, lost (0, 0) to (0, 1), (0, 1) to (0, 1), (1, 0) to "
+        "(2, 1), "
+        "(1, 1) to (1, 2). Each window hands its whole dy to its winner, and what one pixel wins adds up."]
 
 
 @pytest.mark.parametrize("index", [(0, 0, 0), (0, 1, 1)])

@@ -46,14 +46,15 @@ def test_why_col2im_adds_and_why_the_gradient_is_dilated() -> None:
     found = explain_grad(strided(), X, dy, (0, 1, 1))
     assert found.total == 10 * 9 + 20 * 7 + 30 * 3 + 40 * 1
     assert found.words[0] == (
-        "Why col2im adds: im2col copied pixel (1, 1) of channel 0 into 4 cells of its matrix, for the outputs at (0, 0), (0, 1), (1, 0), (1, 1). In the "
-        "matrix product each copy is a number of its own and gets its own gradient. But there is only one pixel: moving it moves all its copies at "
-        "once, so what they do to the loss adds up: 90 + 140 + 90 + 40 = 360. Storing instead of adding would leave the last of them, 40.")
+        "Why col2im adds: im2col copied pixel (1, 1) of channel 0 into 4 cells of its matrix, for the outputs at (0, 0), (0, 1), (1, 0), "
+        "(1, 1). In the matrix product each copy is a number of its own and gets its own gradient. But there is only one pixel: moving it "
+        "moves all its copies at once, so what they do to the loss adds up: 90 + 140 + 90 + 40 = 360. Storing instead of adding would "
+        "leave the last of them, 40.")
     assert found.words[1].startswith(
-        "Why the gradient is dilated: the stride is (2, 2), so going back from this pixel, padded position (ph, pw) = (2, 2), tap (kh, kw) leads to output "
-        "((ph - kh*1)/2, (pw - kw*1)/2), and only whole numbers are outputs. 5 of the 9 taps fall between two outputs and contribute nothing: "
-        "(0, 1) -> (1, 0.5), (1, 0) -> (0.5, 1), (1, 1) -> (0.5, 0.5), (1, 2) -> (0.5, 0), (2, 1) -> (0, 0.5). It is the same as spreading dy out, with "
-        "1 row and 1 column of zeros between its own, and sliding over that with stride 1.")
+        "Why the gradient is dilated: the stride is (2, 2), so going back from this pixel, padded position (ph, pw) = (2, 2), tap (kh, kw) "
+        "leads to output ((ph - kh*1)/2, (pw - kw*1)/2), and only whole numbers are outputs. 5 of the 9 taps fall between two outputs and "
+        "contribute nothing: (0, 1) -> (1, 0.5), (1, 0) -> (0.5, 1), (1, 1) -> (0.5, 0.5), (1, 2) -> (0.5, 0), (2, 1) -> (0, 0.5). It is "
+        "the same as spreading dy out, with 1 row and 1 column of zeros between its own, and sliding over that with stride 1.")
     assert found.words[2] == "This pixel is read 4 times by the windows of one channel; others 1 to 4 times."
     assert [t["gradient"] for t in found.numbers["copies"]] == [90, 140, 90, 40]
     assert "With a stride of 2" in explain_grad(nn.Conv2d(1, 1, 2), X, np.ones((1, 3, 3)), (0, 0, 0)).words[1]
@@ -79,7 +80,8 @@ def shown(found: Explanation, width: int) -> list[str]:
 @pytest.mark.parametrize("wrt", [None, "input", "weight"])
 def test_it_fits_a_terminal(wrt: str | None) -> None:
     layer, x = filled(nn.Conv2d(3, 4, 3, stride=2, padding=1), 0), integers((3, 12, 12), 1)
-    found = explain(layer, x, (1, 2, 2)) if wrt is None else explain_grad(layer, x, integers((4, 6, 6), 2), (1, 2, 1, 1)[:3 + (wrt == "weight")], wrt)
+    dy, index = integers((4, 6, 6), 2), (1, 2, 1, 1) if wrt == "weight" else (1, 2, 2)
+    found = explain(layer, x, index) if wrt is None else explain_grad(layer, x, dy, index, wrt)
     for width in (80, 120):
         assert max(map(len, shown(found, width))) <= width
 
