@@ -16,9 +16,11 @@ def diff(
     network: Annotated[str, typer.Argument(
         metavar="RUN", help="A run's folder, or the name of a network, which then has random weights.", show_default=False)],
     other: Annotated[str | None, typer.Argument(
-        metavar="[OTHER]", help="A second one of the same architecture. Without it, the first is compared with itself.", show_default=False)] = None,
+        metavar="[OTHER]", help="A second one of the same architecture. Without it, the first is compared with itself.",
+        show_default=False)] = None,
     backend: Annotated[list[str] | None, typer.Option(
-        help="What computes the first and, given twice, the second: numpy, numba, cuda or cuda-sim.", show_default="numpy, then numba")] = None,
+        help="What computes the first and, given twice, the second: numpy, numba, cuda or cuda-sim.",
+        show_default="numpy, then numba")] = None,
     input: Annotated[str | None, typer.Option(
         metavar="HxWxC", help="Size of the images of a new network.", show_default="the network's usual one")] = None,
     batch: Annotated[int, typer.Option(help="How many images: of the run's dataset, or random ones for a new network.")] = 4,

@@ -58,18 +58,17 @@ def explain(
       minicnn explain max-pool --kernel 3 --stride 2 --grad input
       minicnn explain runs/2026-01-31-120000-digits-digits --layer features.3 --image seven.png --at 5,2,2
     """
-    from minicnn.cli import explained_layer, explained_network
-    from minicnn.cli.explained_index import Geometry
+    from minicnn.cli.explained import Geometry, of_layer, of_network
 
     geometry = Geometry(kernel, stride, padding, dilation, groups, filters, images)
     with options.backend(backend) as device, options.compilation():
-        if explained_layer.knows(what):
+        if of_layer.knows(what):
             if layer or image or data:
                 raise ValueError(f"{what} is a single layer: --layer, --image and --data are for the folder of a run")
-            found = explained_layer.explain(what, input or "8x8x3", geometry, at, grad, seed, device)
+            found = of_layer.explain(what, input or "8x8x3", geometry, at, grad, seed, device)
         else:
             geometry.refuse(what)
-            found = explained_network.explain(what, input, layer, image, data, at, grad, device)
+            found = of_network.explain(what, input, layer, image, data, at, grad, device)
     if all:
         found.most = None
     options.present(found, json, picture)

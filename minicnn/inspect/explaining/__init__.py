@@ -54,9 +54,8 @@ def explain_grad(layer: Module, x: Any, dy: Any, index: int | Sequence[int], wrt
     For the input of a convolution it also says why col2im adds, and why dy is dilated where there is a stride; for that of a max pooling,
     which windows this pixel won; for batch norm in training mode, what the pixel does by itself, through the mean and through the variance.
 
-    layer, x: as in `explain`. dy: a Tensor or an array of the output's shape. index: of the input (n, c, h, w), the weight (f, c, kh, kw) '
-                                                                     'or
-    the bias (f,).
+    layer, x: as in `explain`. dy: a Tensor or an array of the output's shape.
+    index: of the input (n, c, h, w), the weight (f, c, kh, kw) or the bias (f,).
 
     Raises what `explain` raises, ValueError for a dy of another shape, another wrt, and a weight or bias that is not there.
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from minicnn.cli.explained_index import Geometry, index, sizes, wanted
+from minicnn.cli.explained.arguments import Geometry, index, sizes, wanted
 
 if TYPE_CHECKING:
     from minicnn.inspect.explaining import Explanation

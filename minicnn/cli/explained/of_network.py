@@ -4,7 +4,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from minicnn.cli.explained_index import index, wanted
+from minicnn.cli.explained.arguments import index, wanted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,7 +40,7 @@ def _open(what: str, input: str | None, device: str) -> Network:
     from pathlib import Path
 
     from minicnn import models
-    from minicnn.cli.explained_layer import KINDS
+    from minicnn.cli.explained.of_layer import KINDS
     from minicnn.cli.network import open_network
 
     if not Path(what).exists() and what not in models.MODELS:
