@@ -1,6 +1,6 @@
 """What the functions of numpy_backend allocate, in their order: each line here is a line there, with sizes for values.
 
-A temporary array of 256 KiB or more is written over by the next operation on it, where shapes allow (NumPy's temporary elision), on
+A temporary array of 256 KiB or more is written over by the next operation on it, where shapes are equal (NumPy's temporary elision), on
 builds of Python whose calls NumPy can look into.
 """
 from __future__ import annotations
@@ -223,11 +223,10 @@ class NumPyKernels:
 
     def adam_step(self, p: Ghost, weight_decay: bool) -> None:
         decayed = self._decayed(p) if weight_decay else None
-        square = self.like(p)
-        scaled = self._over(square)
+        square, scaled = self.like(p), self.like(p)            # a product with a number is a new array
         del square, scaled
         mean, root = self.like(p), self.like(p)
-        unbiased = self._over(root)
+        unbiased = self.like(p)
         del mean, root, unbiased, decayed
 
     def _decayed(self, p: Ghost) -> Ghost:
