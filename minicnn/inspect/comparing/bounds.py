@@ -5,6 +5,7 @@ that sum is the operation itself on absolute values. Other operations have rules
 
     selections (relu, max pool, reshape, ...)   nothing forward; backward adds up what was used several times
     element by element (tanh, gelu, ...)        16 roundings, of y and of x times the slope
+    interpolation                               a sum, whose weights are themselves rounded
     batch norm                                  the errors of mean and variance, carried through the formula
     softmax                                     the error of each exponent, and that of their sum
     others                                      a rule of thumb: gamma of all terms times the largest value
@@ -60,6 +61,8 @@ def _bounds(call: Call, y: Any, dy: Any, gradients: list[Any], dtype: Any) -> tu
     name = call.name
     if name == "batch_norm":
         return (*norm_bounds(call, y, dy, dtype), False)
+    if name == "interpolate":
+        return (*_interpolated(call, y, dy, gradients, dtype), False)
     if name in SELECTIONS or name in SUMS:
         return (*_linear(call, y, dy, gradients, dtype), False)
     if name in SMOOTH:
@@ -67,14 +70,16 @@ def _bounds(call: Call, y: Any, dy: Any, gradients: list[Any], dtype: Any) -> tu
     if name in ROWS:
         return (*_rows(call, y, dy, dtype), False)
     g = gamma(sum(np.size(a) for a in call.arrays if a is not None) + 64, dtype)
-    largest = max(largest(y), *(largest(a) for a in call.arrays))
-    return np.full_like(y, g * largest), [None if d is None else np.full_like(d, g * (largest(d) + largest(dy))) for d in gradients], True
+    size = max(largest(y), *(largest(a) for a in call.arrays))
+    bounds = [None if d is None else np.full(np.shape(d), g * (largest(d) + (1 + size) * largest(dy))) for d in gradients]
+    return np.full(np.shape(y), g * size), bounds, True
 
 
 def _linear(call: Call, y: Any, dy: Any, gradients: list[Any], dtype: Any) -> tuple[Any, list[Any]]:
     """Sums of products: the operation on absolute values. Selections: the values themselves; their gradients are sums."""
+    terms = 1.0
     if call.name in SELECTIONS:
-        magnitude, terms = np.abs(y), 1
+        magnitude = np.abs(y)
         same, counting = call, call
     else:
         same, counting = call.fed([_abs(a) for a in call.arrays]), call.fed([_ones(a) for a in call.arrays])
@@ -91,7 +96,7 @@ def _linear(call: Call, y: Any, dy: Any, gradients: list[Any], dtype: Any) -> tu
         return bound, []
     magnitudes = run(same, "numpy")[1](np.abs(dy))
     counts = run(counting, "numpy")[1](np.ones_like(dy))
-    bounds = []
+    bounds: list[Any] = []
     for g, size, count in zip(gradients, magnitudes, counts, strict=True):
         if g is None:
             bounds.append(None)
@@ -101,6 +106,19 @@ def _linear(call: Call, y: Any, dy: Any, gradients: list[Any], dtype: Any) -> tu
             terms = max(terms, math.prod(call.options["window"].kernel))
         bounds.append(gamma(math.ceil(terms) + FEW, dtype) * np.abs(size))
     return bound, bounds
+
+
+def _interpolated(call: Call, y: Any, dy: Any, gradients: list[Any], dtype: Any) -> tuple[Any, list[Any]]:
+    """Besides the sum: a library may compute where a pixel lies, a number up to H or W, in `dtype`; that error is one of the share that
+    each of its neighbours gets."""
+    bound, bounds = _linear(call, y, dy, gradients, dtype)
+    x, off = call.arrays[0], gamma(FEW, dtype)
+    (H, W), (OH, OW) = x.shape[-2:], y.shape[-2:]
+    bound = bound + off * (H + W) * largest(x)
+    if dy is None:
+        return bound, []
+    readers = (2 * math.ceil(OH / H) + 1) * (2 * math.ceil(OW / W) + 1)          # of one pixel of x, at most
+    return bound, [bounds[0] + off * (H + W) * readers * largest(dy), *bounds[1:]]
 
 
 def _smooth(call: Call, y: Any, dy: Any, dtype: Any) -> tuple[Any, list[Any]]:
@@ -122,7 +140,8 @@ def _rows(call: Call, y: Any, dy: Any, dtype: Any) -> tuple[Any, list[Any]]:
 
 
 def _abs(a: Any) -> Any:
-    return np.abs(a) if isinstance(a, np.ndarray | np.number | int | float) and not isinstance(a, bool) and np.asarray(a).dtype.kind != "b" else a
+    """Of numbers; masks and None as they are."""
+    return a if a is None or np.asarray(a).dtype.kind not in "fiu" else np.abs(a)
 
 
 def _ones(a: Any) -> Any:

@@ -31,7 +31,7 @@ def diff(model_a: Module | Placed | Any, model_b: Module | Placed | Any, x: Any,
 
     model_a, model_b: a minicnn network, `on(network, backend)`, or a torch module with the same layer names (one of the two at most);
     neither is changed. x: the input, a Tensor or an array. labels: class numbers (N); with them the gradient that goes back is that of the
-    cross-entropy, without them random numbers of `seed`. training: batch norm uses the batch's statistics, for instance; dropout is left out.
+    cross-entropy, without them random numbers of `seed`. training: batch norm uses the batch's statistics; dropout is left out.
 
     Raises TypeError for what is no network, ValueError for an input that A cannot take.
     """
@@ -119,7 +119,8 @@ def _gradients(recording: Recording, dy: Any) -> dict[Op, Any]:
     last = recording.output.output
     if last.node is None:
         return {}
-    found = grad(last, [op.output for op in with_node], devices.move(dy, devices.device_of(last.array)), retain_graph=True, allow_unused=True)
+    start = devices.move(dy, devices.device_of(last.array))
+    found = grad(last, [op.output for op in with_node], start, retain_graph=True, allow_unused=True)
     return {op: devices.host(g.array) for op, g in zip(with_node, found, strict=True) if g is not None}
 
 

@@ -73,15 +73,15 @@ class Difference(Result):
         return f"rounding: the largest difference is {worst.ratio:.2g} of what rounding allows ({worst.place}){because}"
 
     def blocks(self) -> list[Block]:
-        rows = [[layer.name, layer.kind, *(cell for d in ("forward", "backward") for cell in self._cells(layer, d))] for layer in self.layers]
-        columns = [Column("layer", left=True), Column("kind", left=True), Column("forward"), Column("max |a - b|"),
-                   Column("backward"), Column("max |a - b|"), Column("largest in", left=True)]
+        rows = [[layer.name, layer.kind, *self._cells(layer, "forward"), *self._cells(layer, "backward")] for layer in self.layers]
+        columns = [Column("layer", left=True), Column("kind", left=True), Column("forward"), Column("apart"),
+                   Column("backward"), Column("apart"), Column("largest in", left=True)]
         for row, layer in zip(rows, self.layers, strict=True):
             backward = layer.worst("backward")
             row.append(backward.what.removeprefix("gradient of ") if backward and backward.ratio else "")
         title = f"{self.model} on {'x'.join(map(str, self.input_shape))}: {self.a} against {self.b}"
-        notes = ["forward, backward: the largest difference as a multiple of what rounding allows: up to 1 is rounding. Each layer is judged "
-                 f"alone: both got the numbers that {self.a} had there."]
+        notes = ["forward, backward: the largest difference as a multiple of what rounding allows: up to 1 is rounding. Each layer is "
+                 f"judged alone: both got the numbers that {self.a} had there. apart: the largest |a - b|."]
         if any(j.rough for layer in self.layers for j in layer.judged):
             notes.append("~: made of several operations, or one without an error analysis: a generous rule of thumb is the bound.")
         found: list[Block] = [Table(title, columns, rows, notes)]

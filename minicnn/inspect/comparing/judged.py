@@ -45,14 +45,14 @@ def judge(layer: str, direction: str, what: str, a: Any, b: Any, exact: Any, bou
     if not a.size:
         return Judged(layer, direction, what)
     exact, bound = np.broadcast_to(exact, a.shape), np.broadcast_to(bound, a.shape)
-    with np.errstate(invalid="ignore", over="ignore"):
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         apart = _apart(a, b)
         ratio = np.where(apart == 0, 0, apart / (2 * np.where(np.isnan(bound), 0, bound)))
     index = tuple(int(i) for i in np.unravel_index(np.argmax(ratio), a.shape))
-    with np.errstate(invalid="ignore", over="ignore"):
-        errors = [float(_apart(v[index], exact[index]) / bound[index]) for v in (a, b)]
-    return Judged(layer, direction, what, index, float(a[index]), float(b[index]), float(exact[index]), float(ratio[index]), *errors,
-                  float(apart.max()), rough=rough)
+    values = float(a[index]), float(b[index]), float(exact[index]), float(ratio[index])
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+        error_a, error_b = (float(_apart(v[index], exact[index]) / bound[index]) for v in (a, b))
+    return Judged(layer, direction, what, index, *values, error_a, error_b, float(apart.max()), rough=rough)
 
 
 def _apart(a: Any, b: Any) -> Any:

@@ -1,6 +1,6 @@
 """How far rounding can move batch normalisation, forward and backward.
 
-With M values a channel, and A = (|x| + mean |x|) / std: a mean is off by at most gamma_M * mean |x|, so x - mean by gamma_M * (|x| + mean |x|),
+With M values a channel, and A = (|x| + mean |x|) / std: a mean is off by up to gamma_M * mean |x|, x - mean by gamma_M * (|x| + mean |x|),
 and the standard deviation by E = gamma_M * sqrt(mean A²) of itself, and its own roundings. Together
 
     error of x_hat <= gamma A + |x_hat| (E + gamma)

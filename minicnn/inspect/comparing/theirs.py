@@ -6,7 +6,7 @@ layers' outputs are put through A's functions, and what comes out must be what t
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -122,7 +122,7 @@ def _layer(layer: Layer, module: Any, a: Side, b: Side, dys: dict[Op, Any], name
         return
     y, mine = devices.host(last.output.array), _own_gradients(layer, x, dy, parameters, a, training)
     if last.function is identity_forward:
-        true_y, true, bound, bounds, rough = x, [dy], 0.0, [0.0], False
+        true_y, true, bound, bounds, rough = x, [dy], np.zeros(1), [np.zeros(1)], False
     elif len(layer.ops) == 1:
         truth = exact(call_of(last), dy, dtype)
         inputs = [i for i, read in enumerate(last.inputs) if read is source or any(read is p for p in parameters)]
@@ -169,7 +169,7 @@ def _own_gradients(layer: Layer, x: Any, dy: Any, parameters: list[Tensor], a: S
         return _gradients(again.input, again.output, parameters, dy)
 
 
-def _gradients(source: Op, last: Op, parameters: list[Tensor], dy: Any) -> list[Any]:
+def _gradients(source: Op, last: Op, parameters: Sequence[Tensor], dy: Any) -> list[Any]:
     """A's own, of the layer's input and parameters."""
     if dy is None:
         return []

@@ -93,7 +93,7 @@ def update_ratio(ratios: dict[str, float]) -> Verdict:
     if not math.isfinite(ratio) or ratio > 0.3:
         return Verdict(check, ILL, number, ratio, "each step overthrows the weights: the learning rate is far too high")
     if ratio < 1e-6:
-        return Verdict(check, ILL, number, ratio, "the steps do next to nothing: the learning rate is far too low, or the weights are frozen")
+        return Verdict(check, ILL, number, ratio, "the steps do next to nothing: the learning rate is far too low, or they are frozen")
     if ratio > 0.06:
         return Verdict(check, WATCH, number, ratio, "large steps (0.001 is usual): try a lower learning rate")
     if ratio < 3e-5:
@@ -128,10 +128,11 @@ def filters_moved(moved: dict[str, np.ndarray]) -> Verdict:
     worst = max(still, key=lambda name: still[name] / len(moved[name]))
     share = still[worst] / len(moved[worst])
     if share > 0.5:
-        return Verdict(check, ILL, number, median, f"{still[worst]} of {len(moved[worst])} filters of {worst} are where they began: frozen, "
-                       "not given to the optimiser, without gradient, or the learning rate is too low")
+        return Verdict(check, ILL, number, median, f"{still[worst]} of {len(moved[worst])} filters of {worst} are where they began: "
+                       "frozen, not given to the optimiser, without gradient, or the learning rate is too low")
     if share > 0.1:
-        return Verdict(check, WATCH, number, median, f"{still[worst]} of {len(moved[worst])} filters of {worst} are where they began: dead?")
+        return Verdict(check, WATCH, number, median,
+                       f"{still[worst]} of {len(moved[worst])} filters of {worst} are where they began: dead?")
     return Verdict(check, HEALTHY, number, median, "training changed the filters")
 
 
@@ -144,8 +145,8 @@ def constant_prediction(scores: np.ndarray, labels: np.ndarray, classes: int) ->
     share, usual = counts.max() / counts.sum(), np.bincount(labels, minlength=classes).max() / len(labels)
     number = f"{np.count_nonzero(counts)} of {len(np.unique(labels))} classes, most frequent {share:.0%}"
     if len(np.unique(labels)) > 1 and share > 0.99:
-        return Verdict(check, ILL, number, float(share), "every image gets the same class: too high a learning rate, dead units, or classes "
-                       "of very unequal size")
+        return Verdict(check, ILL, number, float(share), "every image gets the same class: too high a learning rate, dead units, or "
+                       "classes of very unequal size")
     if share > min(0.95, 2 * usual + 0.2):
         return Verdict(check, WATCH, number, float(share), "one class is predicted far more often than it occurs")
     return Verdict(check, HEALTHY, number, float(share), "about as often as they occur")

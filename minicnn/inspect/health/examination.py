@@ -4,7 +4,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-
 from minicnn.inspect.health import checks, trials
 from minicnn.inspect.health.batches import BATCH, QUIETLY, Build, Data, Loss, Patient, accuracy, collect, outputs, weights
 from minicnn.inspect.health.measures import dead_channels, gradients_of
@@ -22,8 +21,8 @@ def checkup(model: Module, train: Any, test: Any = None, *, trained: Module | No
             optimizer: Build | Optimizer | None = None, classes: int | None = None, steps: int = 200, batch_size: int = BATCH,
             images: int = IMAGES, evaluate: Callable[[Module], float] | None = None, seed: int = 0,
             progress: Callable[[str], None] | None = None) -> Checkup:
-    """Examine a network and how it is trained: loss at step 0, one batch, the size of steps, gradients, dead units, filters that do not move,
-    what the features are worth, shuffled labels. Each verdict is "healthy", "watch" or "ill", with the number behind it and what to do.
+    """Examine a network and how it is trained: loss at step 0, one batch, the size of steps, gradients, dead units, filters that do not
+    move, what the features are worth, shuffled labels. Each is "healthy", "watch" or "ill", with the number behind it and what to do.
 
     model: with its initial weights; it is not changed, all training happens to copies.
     train, test: loaders of (images, labels) batches, or pairs of arrays; at most `images` of each are used. Without test, accuracy is

@@ -32,11 +32,11 @@ def one_batch(patient: Patient) -> Verdict:
     if not math.isfinite(losses[-1]):
         return Verdict(check, ILL, number, losses[-1], "training diverges on a single batch: use a smaller learning rate")
     if last < 0.1:
-        return Verdict(check, HEALTHY, number, last, f"it learns {len(patient.batch())} images by heart: gradients and labels belong together")
+        return Verdict(check, HEALTHY, number, last, f"it learns {len(patient.batch())} images by heart: gradients and labels are right")
     if last < 0.5 * first:
         return Verdict(check, WATCH, number, last, "it learns a single batch, but slowly: try a higher learning rate or a larger network")
-    return Verdict(check, ILL, number, last, "it cannot even learn one batch by heart: look for a detached layer, labels that do not belong to "
-                   "their images, a second softmax before the loss, or a learning rate that is far too high or low")
+    return Verdict(check, ILL, number, last, "it cannot even learn one batch by heart: look for a detached layer, labels of "
+                   "other images, a second softmax before the loss, or a learning rate that is far too high or low")
 
 
 def step_size(patient: Patient) -> Verdict:
@@ -85,8 +85,8 @@ def head_alone(patient: Patient, evaluate: Evaluate, full: float) -> Verdict:
     if full < head - noise:
         return Verdict(check, ILL, number, full - head, "training all layers is worse than training the last one on random features: the "
                        "learning rate is too high for them, or their gradient is wrong")
-    return Verdict(check, WATCH, number, full - head, "random features do as well as trained ones: the task is easy, or the features do not "
-                   "learn; a smaller network may do")
+    return Verdict(check, WATCH, number, full - head, "random features do as well as trained ones: the task is easy, or the features do "
+                   "not learn; a smaller network may do")
 
 
 def shuffled_labels(patient: Patient, evaluate: Evaluate) -> Verdict:
@@ -105,5 +105,5 @@ def shuffled_labels(patient: Patient, evaluate: Evaluate) -> Verdict:
     number = f"accuracy {measured:.1%}, chance {chance:.1%}"
     if measured <= limit:
         return Verdict(check, HEALTHY, number, measured, "trained on shuffled labels, it knows nothing: the test does not leak")
-    return Verdict(check, ILL, number, measured, "trained on shuffled labels, it still passes the test: the test's labels come from the network, "
-                   "or the initial weights already know the answers")
+    return Verdict(check, ILL, number, measured, "trained on shuffled labels, it still passes the test: the test's labels come from the "
+                   "network, or the initial weights already know the answers")

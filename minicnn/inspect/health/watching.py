@@ -19,7 +19,8 @@ EVERY = 50                       # steps between two looks
 class Doctor:
     """An observer for `minicnn.training.fit`: fit(..., observers=[doctor]), then print(doctor.report()); fit(..., doctor=True) does both.
 
-    steps: how many it has seen. It looks at the first step and at every 50th: copies of the weights before and after, and the norms of their gradients.
+    It looks at the first step and at every 50th: copies of the weights before and after, and the norms of their gradients.
+    steps: how many there were.
     """
 
     def __init__(self) -> None:

@@ -25,7 +25,6 @@ from minicnn.ops.relu import relu_forward
 from tests.strategies import floats, integers
 from tests.test_random_networks import Network, networks
 
-
 SOME = max(10, settings.default.max_examples // 3)           # a network is many operations, each of which is one example
 
 
@@ -98,9 +97,6 @@ def relu_with_slope_at_0(module: Any, x: Tensor) -> Tensor:
 
 
 def norm_unbiased(module: Any, x: Tensor) -> Tensor:
-    def batch_norm(x: Any, gamma: Any, beta: Any, eps: float) -> Any:
-        M = x.size // x.shape[1]
-        return batch_norm_forward(x * np.float32((1 - 1 / M) ** 0.5), gamma, beta, eps=eps * (1 - 1 / M))
     def biased(x: Any, gamma: Any, beta: Any, eps: float) -> Any:
         (y, mean, var), cache = batch_norm_forward(x, gamma, beta, eps=eps)
         M = x.size // x.shape[1]
@@ -135,8 +131,8 @@ BUGS: dict[str, tuple[Callable[[Any], Any], str, str, str]] = {
     "variance unbiased": (lambda m: faulty(m, "norm", norm_unbiased), "norm", "forward", "output"),
     "a weight": (one_weight, "conv2", "forward", "output"),
     "no bias": (no_bias, "conv2", "forward", "output"),
-    "float16 inside": (lambda m: faulty(m, "conv2", conv_with(change=lambda y: y.astype(np.float16).astype(np.float32))), "conv2", "forward",
-                       "output"),
+    "float16 inside": (lambda m: faulty(m, "conv2", conv_with(change=lambda y: y.astype(np.float16).astype(np.float32))),
+                       "conv2", "forward", "output"),
     "gradient of the bias": (lambda m: faulty(m, "conv2", conv_with(grad_of_bias_twice)), "conv2", "backward", "gradient of bias"),
     "gradient of the input": (lambda m: faulty(m, "conv2", conv_with(grad_of_input_flipped)), "conv2", "backward", "gradient of the input"),
     "relu forgotten": (lambda m: setattr(m, "act", nn.Identity()), "act", "forward", "output"),
@@ -250,6 +246,26 @@ def test_nan_equals_nan_only() -> None:
     broken = copy.deepcopy(model)
     faulty(broken, "1", lambda _, x: record(lambda x: (np.nan_to_num(x), None), lambda dy, _: (dy,), x))
     assert diff(model, broken, x).verdict == "bug"
+
+
+class Odd(nn.Module):
+    """Of operations that have no error analysis of their own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(5, 4)
+
+    def forward(self, x: Any) -> Any:
+        y = self.fc(x)
+        return (minicnn.softmax(y, 1) * y.std(dim=1, keepdim=True) + y.abs() ** 1.5).logsumexp(dim=1, keepdim=True)
+
+
+def test_operations_without_an_analysis_have_a_rule_of_thumb() -> None:
+    model = Odd()
+    found = diff(on(model, "numpy"), on(model, "numba"), floats((3, 5), 0))
+    assert found.verdict == "rounding", found
+    assert any(j.rough for layer in found.layers for j in layer.judged)
+    assert "~: made of several operations" in str(found)
 
 
 def test_errors() -> None:

@@ -229,3 +229,17 @@ def test_command(tmp_path: Path) -> None:
     new = run.invoke(app, ["doctor", "lenet"])
     assert new.exit_code == 1
     assert "lenet is a new network: give the folder of a run of minicnn train" in new.output
+
+
+def test_a_training_that_diverges_is_reported_on(capsys: pytest.CaptureFixture[str]) -> None:
+    model = net()
+    with pytest.raises(FloatingPointError, match="^training diverged: "):
+        fit(model, loader(), loader(1), optim.SGD(model.parameters(), 1e9), 2, doctor=True)
+    assert "each step overthrows the weights" in capsys.readouterr().err
+
+
+def test_train_with_a_doctor(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["train", "--epochs", "1", "--out", str(tmp_path), "-q", "--doctor"])
+    assert done.exit_code == 0, done.output
+    assert "Training doctor: DigitsNet" in done.stderr
+    assert "doctor" not in done.stdout
