@@ -30,6 +30,8 @@ def explain(what: str, input: str | None, layer: str | None, image: str | None, 
     call = called(recording, _layer(recording, layer))
     dy, of = _upstream(network, recording, call, label) if grad else (None, "")
     found = explain_call(call, index(at, call, grad), dy, grad or "input")
+    if grad == "input" and sum(call.source in op.sources for op in recording.ops) > 1:
+        of += " What this layer read goes into other layers too; this is the gradient through this layer alone."
     found.words.append(f"x is what this layer read when {network.name} looked at {name}, in eval mode.{of}")
     found.numbers |= {"image": name, "dy_is": of.strip() or None}
     return found

@@ -45,7 +45,7 @@ class Panel:
 
     def cropped(self) -> Panel:
         """The marked part, with one cell around it."""
-        rows, columns = (_around(self.marked.any(axis=1 - axis), 1) for axis in (0, 1))
+        rows, columns = (_around(np.flatnonzero(self.marked.any(axis=1 - axis)), n, 1) for axis, n in enumerate(self.marked.shape))
         part = np.s_[rows, columns]
         best = None if self.best is None else (self.best[0] - rows.start, self.best[1] - columns.start)
         cut = self.cut or self.values[part].shape != self.values.shape
@@ -60,7 +60,7 @@ def panel(title: str, plane: np.ndarray, cells: Iterable[Sequence[int]], hollow:
     for cell in cells:
         marked[tuple(cell)] = True
     hollow = np.zeros(plane.shape, bool) if hollow is None else hollow
-    rows, columns = (_part(marked.any(axis=1 - axis), n) for axis, n in enumerate(plane.shape))
+    rows, columns = (_part(np.flatnonzero(marked.any(axis=1 - axis)), n) for axis, n in enumerate(plane.shape))
     part = np.s_[rows, columns]
     inside = best is not None and rows.start <= best[0] < rows.stop and columns.start <= best[1] < columns.stop
     return Panel(title, plane[part], marked[part], hollow[part], (rows.start - origin[0], columns.start - origin[1]), axes,
@@ -68,17 +68,15 @@ def panel(title: str, plane: np.ndarray, cells: Iterable[Sequence[int]], hollow:
                  plane[part].shape != plane.shape, empty)
 
 
-def _around(marked: np.ndarray, margin: int) -> slice:
-    """From the first marked cell to the last, with a margin."""
-    found = np.flatnonzero(marked)
-    return slice(max(0, int(found[0]) - margin), min(len(marked), int(found[-1]) + 1 + margin)) if len(found) else slice(0, len(marked))
+def _around(marked: np.ndarray, n: int, margin: int) -> slice:
+    """From the first of the marked positions to the last, with a margin; all n where none is marked."""
+    return slice(max(0, int(marked[0]) - margin), min(n, int(marked[-1]) + 1 + margin)) if len(marked) else slice(0, n)
 
 
 def _part(marked: np.ndarray, n: int) -> slice:
     """What is shown of an axis: all of a short one, else the marked part with a margin, and no more than MOST cells."""
     if n <= MOST:
         return slice(0, n)
-    found = np.flatnonzero(marked)
-    first, last = (int(found[0]), int(found[-1])) if len(found) else (0, 0)
+    first, last = (int(marked[0]), int(marked[-1])) if len(marked) else (0, 0)
     first = max(0, min(first - MARGIN, n - MOST))
     return slice(first, min(n, first + MOST, max(last + 1 + MARGIN, first + 1)))

@@ -21,6 +21,10 @@ def blocks(found: Explanation) -> list[Block]:
     """The number, its arithmetic, the window on the patch, the terms, the sum, and what it means."""
     said: list[Block] = [f"{found.name}, one number of the {found.of}, layer {found.layer}", "\n".join(found.equation)]
     said += [table for row in found.rows for table in drawn(row)]
+    groups = {term.place[found.group] for term in found.terms} if found.group else set()
+    if found.rows and found.group and len(groups) > len(found.rows):
+        name = GROUPS.get(found.group, found.group)
+        said.append(f"Drawn are the {len(found.rows)} of {len(groups)} {name}s whose products are largest in size.")
     said += term_tables(found)
     said += [sum_table(found), *found.details, *found.words]
     return said
