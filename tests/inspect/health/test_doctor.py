@@ -242,4 +242,4 @@ def test_train_with_a_doctor(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["train", "--epochs", "1", "--out", str(tmp_path), "-q", "--doctor"])
     assert done.exit_code == 0, done.output
     assert "Training doctor: DigitsNet" in done.stderr
-    assert "doctor" not in done.stdout
+    assert "Training doctor" not in done.stdout
