@@ -18,6 +18,7 @@ def cones(recording: Recording) -> dict[Op, Cone]:
     """For each operation, the input among them: the box of input pixels that each of its values depends on.
 
     The hull is exact: its first and last row and column are read, through at least one path. It may have holes, as with dilation.
+    What steps without a gradient do, such as comparisons and argmax, is not recorded, so what goes through them alone is not seen.
     Operations without a rule, such as one's own, are taken to see the whole image, and their cone has a note that says so.
 
     Raises ValueError for an input of fewer than two axes.

@@ -1,11 +1,13 @@
 """design(input_size, target_rf, ...): small networks whose units see a given part of the image."""
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from minicnn import kernels
 from minicnn.document import Block, Bold, Column, Table
 from minicnn.inspect.receptive_fields.cones import cones
 from minicnn.inspect.receptive_fields.plans import STYLES, LayerCall, Pair, Plan, build, code, plans
@@ -14,6 +16,7 @@ from minicnn.inspect.result import Result
 from minicnn.kernels.window import pair
 from minicnn.nn import Sequential
 
+QUICK = 50_000_000               # multiply-adds: networks below are run without compiling anything for them
 PER_STYLE = 2                    # networks shown of each
 
 
@@ -167,11 +170,12 @@ def _measured(plan: Plan, width: int, image: Pair, in_channels: int, classes: in
     """Build it, run it, and look at what came of it: the other direction."""
     calls = tuple(plan.modules(in_channels, width, classes))
     network = build(calls)
-    recording = record(network, example_input((in_channels, *image)))
+    (expected, macs), sizes = plan.cost(image, in_channels, width, classes), plan.sizes(image) or [image]
+    with kernels.use_backend("numpy") if macs < QUICK else contextlib.nullcontext():
+        recording = record(network, example_input((in_channels, *image)))
     last = [layer for layer in recording.layers if layer.kind in ("Conv2d", "MaxPool2d")][-1]
     cone = cones(recording)[last.output]
     parameters = sum(p.numel() for p in network.parameters())
-    (expected, macs), sizes = plan.cost(image, in_channels, width, classes), plan.sizes(image) or [image]
     if cone.size != (plan.field, plan.field) or parameters != expected or last.shape[2:] != sizes[-1]:
         raise RuntimeError(f"{plan}: planned field {plan.field}, {expected} parameters and output {sizes[-1]}; the network has "
                            f"{cone.size}, {parameters} and {last.shape[2:]}")
