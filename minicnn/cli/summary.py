@@ -16,7 +16,8 @@ def summary(
     batch: Annotated[int, typer.Option(metavar="N", help="Images at a time: all counts are of a whole batch.")] = 1,
     classes: Annotated[int | None, typer.Option(metavar="K", help="Classes of a network by name.",
                                                 show_default="10; 1000 for vgg16")] = None,
-    optimizer: Annotated[str, typer.Option(help="Whose state the memory of training includes: none, sgd, momentum, adam or adamw.")] = "adamw",
+    optimizer: Annotated[str, typer.Option(
+        help="Whose state the memory of training includes: none, sgd, momentum, adam or adamw.")] = "adamw",
     backend: options.Backend = None,
     json: options.Json = False,
     picture: options.Picture = None,

@@ -16,7 +16,7 @@ __all__ = ["LayerSummary", "Memory", "Summary", "summary"]
 def summary(model: Module, input_shape: Sequence[int], *, batch: int | None = None, optimizer: str = "sgd") -> Summary:
     """A row for every layer, functions and layers inside branches included: shapes, parameters, multiply-adds, memory, receptive fields.
 
-    input_shape: (C, H, W) of one image, or (N, C, H, W) of a batch; `batch` says N too. optimizer: whose state is counted in the memory of a
+    input_shape: (C, H, W) of one image, or (N, C, H, W) of a batch; `batch` says N too. optimizer: whose state is in the memory of a
     training step: "sgd", "momentum" (SGD with it), "adam", "adamw", or "none", for forward and backward alone.
 
     The counts are of the whole batch. The backend in use (`minicnn.use_backend`) decides workspaces and memory. The network is run: once on

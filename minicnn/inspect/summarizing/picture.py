@@ -39,6 +39,8 @@ def bars(summary: Summary) -> Figure:
         axis.tick_params(axis="x", labelsize=7)
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].set_yticks(range(len(rows)), [row.name for row in rows], fontsize=7)
+    for text in (*axes[0].get_yticklabels(), *figure.texts):
+        text.set_parse_math(False)                             # a class or layer named with dollar signs
     axes[0].set_ylim(len(rows) - 0.4, -0.6)
     return figure
 

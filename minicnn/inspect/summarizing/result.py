@@ -106,7 +106,8 @@ class Summary(Result):
     def _memory(self, memory: Memory) -> Table:
         rows = [[kind, size(nbytes), f"{nbytes / max(1, memory.peak):.0%}"] for kind, nbytes in memory.parts.items() if nbytes]
         rows.append([Bold("peak"), Bold(size(memory.peak)), ""])
-        notes = [f"The peak is in the {memory.moment}.", "Predicted from shapes, layers fused as in training; Python's", "own objects, some 0.1 MB, come on top."]
+        notes = [f"The peak is in the {memory.moment}.", "Predicted from shapes, layers fused as in training; Python's",
+                 "own objects, some 0.1 MB, come on top."]
         if memory.parts[IDLE]:
             notes += ["kept for reuse: of results that are gone; numba_backend gives it to the next", "result of equal size."]
         return Table(f"Memory of a training step: batch {self.batch}, {self.optimizer}, backend {self.backend}",
@@ -114,8 +115,8 @@ class Summary(Result):
                      notes)
 
     def as_dict(self) -> dict[str, Any]:
-        totals = ("total_parameters", "trainable_parameters", "parameter_bytes", "buffer_bytes", "input_bytes", "output_bytes", "total_macs",
-                  "total_macs_inside", "total_macs_backward", "total_macs_backward_inside", "total_saved_bytes")
+        totals = ("total_parameters", "trainable_parameters", "parameter_bytes", "buffer_bytes", "input_bytes", "output_bytes",
+                  "total_macs", "total_macs_inside", "total_macs_backward", "total_macs_backward_inside", "total_saved_bytes")
         memory = self.memory
         return {
             "model": self.model, "input_shape": self.input_shape, "backend": self.backend, "mode": self.mode,

@@ -76,8 +76,7 @@ class NumbaKernels(NumPyKernels):
             if threads // math.gcd(tasks, threads) == 1:
                 p = plan(backward, x_shape, w.shape, window, groups, n, 1, 1)
             line, of_block = LINE // n, p.full.columns * taps * (F // groups if backward else w.shape[1])
-            share = -(-(-(-plan(backward, x_shape, w.shape, window, groups, n, 1).scratch // line) * line + of_block + SLACK) // line) * line
-            share = max(share, -(-(-(-p.scratch // line) * line + of_block + SLACK) // line) * line)
+            share = -(-(-(-p.scratch // line) * line + of_block + SLACK) // line) * line
             y, scratch = self.empty(made, n, True), self.empty((threads * share,), n)
             places = self.new((threads * (len(p.order) + 1),), 8)
             del scratch, places, bias, read

@@ -21,7 +21,8 @@ class Operation:
     def forward(self, k: NumPyKernels, step: Step, inputs: list[Any], held: dict[int, Ghost]) -> tuple[Ghost, Any]:
         y = inputs[0].view(step.shape) if step.is_view and inputs and inputs[0] is not None else k.new(step.shape, _itemsize(inputs))
         own = [k.new(shape, size) for shape, size in step.own]
-        return y, ([x and (x.shape, x.itemsize) for x in inputs], own, [held[i] for i in step.saves if i in held], y if step.saves else None)
+        read = [x and (x.shape, x.itemsize) for x in inputs]
+        return y, (read, own, [held[i] for i in step.saves if i in held], y if step.saves else None)
 
     def backward(self, k: NumPyKernels, step: Step, dy: Ghost, cache: Any) -> Gradients:
         beside = k.like(dy)

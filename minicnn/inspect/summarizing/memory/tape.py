@@ -20,7 +20,7 @@ SMALL_BATCHES = 2, 3          # a size that the batch decides differs between th
 @dataclass
 class Step:
     """One operation. inputs: the number of another step, -1 - i for parameter i, IMAGES, or None for anything else; edges: likewise, where
-    gradients go. own: shapes and itemsizes of what it saved that nothing else holds. is_view: its result lies in its first input's memory."""
+    gradients go. own: shapes and itemsizes of what it alone saved. is_view: its result lies in its first input's memory."""
     name: str
     options: dict[str, Any]
     inputs: list[int | None]

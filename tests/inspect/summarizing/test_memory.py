@@ -1,0 +1,111 @@
+"""The predicted peak of a training step is that of tracemalloc, which NumPy tells of every array; numba_backend makes all its arrays there."""
+from __future__ import annotations
+
+import gc
+import tracemalloc
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+
+import minicnn
+from minicnn import kernels, models, nn, optim
+from minicnn.inspect.recorder import record
+from minicnn.inspect.summarizing.memory.step import training_memory
+from minicnn.inspect.summarizing.workspace import workspace_bytes
+from minicnn.kernels.numba_backend import memory
+from minicnn.kernels.numpy_backend.conv2d import conv2d_cost
+from minicnn.kernels.window import Window2d
+from minicnn.nn import functional as F
+from minicnn.tensor import Tensor
+
+
+class Branchy(nn.Module):
+    """Branches, a transposed convolution, a depthwise one, average pooling, a function and a layer called twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Sequential(nn.Conv2d(3, 24, 3, padding=1), nn.ReLU())
+        self.wide = nn.Conv2d(24, 24, 3, padding=2, dilation=2, groups=24)
+        self.up = nn.ConvTranspose2d(24, 24, 2, stride=2)
+        self.same = nn.Conv2d(24, 24, 3, padding="same")
+        self.norm = nn.BatchNorm2d(24)
+        self.head = nn.Linear(24 * 4 * 4, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        y = self.same(F.avg_pool2d(x, 2)) + self.same(F.max_pool2d(x, 3, 2, 1))
+        y = self.norm(self.up(y)) * self.wide(x)
+        return self.head(F.adaptive_avg_pool2d(F.relu(y), 4).flatten(1))
+
+
+def named(name: str, *shape: int) -> tuple[Callable[[], nn.Module], tuple[int, ...]]:
+    return lambda: models.create(name, shape[0], shape[1:], 10), shape
+
+
+NETWORKS = {
+    "lenet": named("lenet", 1, 28, 28), "tinyvgg": named("tinyvgg", 1, 28, 28), "resnet8": named("resnet8", 3, 32, 32),
+    "digits": named("digits", 1, 8, 8), "branchy": (Branchy, (3, 16, 16)),
+}
+OPTIMIZERS = {
+    "sgd": lambda p: optim.SGD(p, lr=1e-4), "momentum": lambda p: optim.SGD(p, lr=1e-4, momentum=0.9),
+    "adam": lambda p: optim.Adam(p, lr=1e-4), "adamw": lambda p: optim.AdamW(p, lr=1e-4),
+}
+
+
+def steps(model: nn.Module, shape: tuple[int, ...], optimizer: str, number: int) -> Iterator[int]:
+    x, labels = Tensor(np.ones(shape, np.float32)), Tensor(np.zeros(shape[0], np.int64))
+    step = OPTIMIZERS[optimizer](model.train().parameters())
+    for i in range(number):
+        yield i
+        step.zero_grad()
+        loss = F.cross_entropy(model(x), labels)
+        loss.backward()
+        step.step()
+
+
+def measured(make: Callable[[], nn.Module], shape: tuple[int, ...], optimizer: str) -> int:
+    """The peak of the third step, all that the network and the optimiser hold included."""
+    for _ in steps(make(), shape, optimizer, 1):               # compiles, and fills caches
+        pass
+    memory._pool = memory._Pool()
+    gc.collect()
+    tracemalloc.start()
+    try:
+        for i in steps(make(), shape, optimizer, 3):
+            if i == 2:
+                gc.collect()
+                tracemalloc.reset_peak()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("backend", kernels.CPU_BACKENDS)
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize(("batch", "optimizer"), [(1, "adamw"), (4, "momentum"), (16, "sgd"), (64, "adam")])
+def test_the_peak_of_a_training_step_is_predicted_within_a_tenth(backend: str, network: str, batch: int, optimizer: str,
+                                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "_pool", memory._Pool())
+    make, shape = NETWORKS[network]
+    with kernels.use_backend(backend):
+        predicted, peak = training_memory(make(), shape, batch, optimizer), measured(make, (batch, *shape), optimizer)
+    assert 0.9 * peak <= predicted.peak <= 1.1 * peak, predicted
+    assert sum(predicted.parts.values()) == predicted.peak
+    sizes = [p.array.nbytes for p in make().parameters()]
+    assert predicted.parts["optimiser state"] == sum(sizes) * {"sgd": 0, "momentum": 1, "adam": 2, "adamw": 2}[optimizer]
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 20, 30), (40, 16, 24, 24)])
+def test_numpys_workspace_is_that_of_its_cost(shape: tuple[int, ...]) -> None:
+    conv = nn.Conv2d(shape[1], 8, 3, padding=1)
+    with kernels.use_backend("numpy"):
+        op, = record(conv, minicnn.ones(*shape)).ops
+        assert workspace_bytes(op) == conv2d_cost(shape, conv.weight.shape, Window2d.of(3, padding=1)).workspace
+
+
+def test_a_batch_too_large_for_this_machine_is_predicted_without_being_taken() -> None:
+    found = training_memory(models.create("lenet", 1, 28, 10), (1, 28, 28), 100_000_000)
+    assert found.peak > 10**12
+    with pytest.raises(ValueError, match=r"^optimizer is 'sdg': must be one of none, sgd, momentum, adam, adamw$"):
+        training_memory(nn.Linear(2, 2), (2,), 1, "sdg")
