@@ -65,22 +65,22 @@ def _compare_ours(recording: Recording, a: Side, b: Side, array: Any, dys: dict[
     except Exception as error:
         other = error
     judged: list[Judged] = []
-    for layer, matched in ours.pairs(recording, other, b, training):
+    for layer, matched in ours.pairs(recording, other, a, b, training):
         if isinstance(matched, str):
             judged.append(Judged(layer.name, "forward", "output", ratio=np.inf, problem=matched))
         elif not (training and any(op.name == "dropout" for op, _ in matched)):
             judged += ours.compare(layer, matched, a, b, dys, names, dtype)
-    judged += _extra(recording, other)
+    judged += _extra(recording, other, a)
     return judged, devices.host(other.output.output.array) if isinstance(other, Recording) else None
 
 
-def _extra(recording: Recording, other: Recording | Exception) -> Iterator[Judged]:
+def _extra(recording: Recording, other: Recording | Exception, a: Side) -> Iterator[Judged]:
     """Layers that B has and A has not."""
     if isinstance(other, Recording):
         known = {layer.name for layer in recording.layers}
         for layer in other.layers:
             if layer.name not in known:
-                yield Judged(layer.name, "forward", "output", ratio=np.inf, problem="A has no such layer")
+                yield Judged(layer.name, "forward", "output", ratio=np.inf, problem=f"{a.name} has no such layer")
 
 
 def _recorded(side: Side, array: Any, training: bool) -> Recording:

@@ -15,7 +15,7 @@ from minicnn.tensor import Tensor
 Problem = tuple[str, str]            # layer, what is wrong with it
 
 
-def pairs(a: Recording, b: Recording | Exception, side: Side, training: bool) -> Iterator[tuple[Layer, list[tuple[Op, Op]] | str]]:
+def pairs(a: Recording, b: Recording | Exception, ours: Side, side: Side, training: bool) -> Iterator[tuple[Layer, list[tuple[Op, Op]] | str]]:
     """For each of A's layers the operations of both, or in words why B has none that match.
 
     Where B's forward as a whole fails, its modules are still run one by one, each on A's input.
@@ -29,15 +29,15 @@ def pairs(a: Recording, b: Recording | Exception, side: Side, training: bool) ->
         else:
             other = theirs.get(layer.name)
             if other is None and i < len(b.layers):
-                other = f"where A has {layer.name} ({layer.kind}), B has {b.layers[i].name} ({b.layers[i].kind})"
+                other = f"where {ours.name} has {layer.name} ({layer.kind}), {side.name} has {b.layers[i].name} ({b.layers[i].kind})"
         if other is None:
-            yield layer, "B has no such layer"
+            yield layer, f"{side.name} has no such layer"
         elif isinstance(other, str):
             yield layer, other
         elif [op.name for op in layer.ops] != [op.name for op in other.ops]:
-            yield layer, f"A computes {_names(layer)}, B {_names(other)}"
+            yield layer, f"{ours.name} computes {_names(layer)}, {side.name} {_names(other)}"
         elif not isinstance(b, Exception) and not _wired_alike(layer, other, number):
-            yield layer, "it reads the result of another layer in B than in A"
+            yield layer, f"it reads the result of another layer in {side.name} than in {ours.name}"
         else:
             yield layer, list(zip(layer.ops, other.ops, strict=True))
 
@@ -62,7 +62,7 @@ def _by_itself(layer: Layer, side: Side, training: bool) -> Layer | str | None:
         with kernels.use_backend(side.cpu_backend):
             return record(module, x, training=training).layers[0]
     except Exception as error:
-        return f"B cannot take A's input: {error}"
+        return f"{side.name} cannot take that input: {error}"
 
 
 def compare(layer: Layer, matched: list[tuple[Op, Op]], a: Side, b: Side, dys: dict[Op, Any], names: dict[int, str],

@@ -248,6 +248,15 @@ def test_nan_equals_nan_only() -> None:
     assert diff(model, broken, x).verdict == "bug"
 
 
+def test_networks_of_another_structure_are_told_apart() -> None:
+    a = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten())
+    b = nn.Sequential(a[0], nn.Tanh(), nn.Flatten(), nn.Linear(18, 2))
+    x = floats((1, 1, 5, 5), 0)
+    assert diff(a, b, x).sentence.startswith("BUG: layer 1, forward: A computes relu, B tanh")
+    assert diff(on(a, "numpy"), on(a[:2], "numba"), x).sentence == "BUG: layer 2, forward: numba has no such layer"
+    assert diff(a[:2], a, x).sentence == "BUG: layer 2, forward: A has no such layer"
+
+
 class Odd(nn.Module):
     """Of operations that have no error analysis of their own."""
 
