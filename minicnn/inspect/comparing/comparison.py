@@ -93,6 +93,8 @@ def _array(x: Any) -> Any:
         x.array) if isinstance(x, Tensor) else np.asarray(x)
     if array.dtype.kind != "f":
         raise TypeError(f"diff: x has dtype {array.dtype}, expected floating point: x.astype(np.float32)")
+    if not array.size:
+        raise ValueError(f"diff: x has shape {array.shape}: there is nothing to compare")
     return array
 
 

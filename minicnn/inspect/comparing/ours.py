@@ -15,7 +15,8 @@ from minicnn.tensor import Tensor
 Problem = tuple[str, str]            # layer, what is wrong with it
 
 
-def pairs(a: Recording, b: Recording | Exception, ours: Side, side: Side, training: bool) -> Iterator[tuple[Layer, list[tuple[Op, Op]] | str]]:
+def pairs(a: Recording, b: Recording | Exception, ours: Side, side: Side,
+          training: bool) -> Iterator[tuple[Layer, list[tuple[Op, Op]] | str]]:
     """For each of A's layers the operations of both, or in words why B has none that match.
 
     Where B's forward as a whole fails, its modules are still run one by one, each on A's input.

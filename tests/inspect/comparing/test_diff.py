@@ -284,6 +284,7 @@ def test_errors() -> None:
          "diff: model_b is a str: expected a minicnn Module, on(model, backend), or a torch.nn.Module"),
         (lambda: diff(Theirs(), Theirs(), x), TypeError, "diff: both are torch modules; one of them must be a network of minicnn"),
         (lambda: diff(model, model, x.astype(int)), TypeError, "diff: x has dtype int64, expected floating point: x.astype(np.float32)"),
+        (lambda: diff(model, model, x[:0]), ValueError, "diff: x has shape (0, 2, 6, 5): there is nothing to compare"),
         (lambda: diff(model, model, x, [0, 3]), ValueError, "diff: labels go from 0 to 3, the network has 3 classes"),
         (lambda: on(Theirs(), "numpy"), TypeError,
          "on: expected a minicnn Module, got Theirs: only minicnn's networks have a choice of backends"),
