@@ -90,6 +90,9 @@ def lands_right(found: Explanation, layer: nn.Conv2d, g: Geometry, x: np.ndarray
     where = {tuple(at) for at in np.argwhere(cols == numbered[0, 0, h, w]).tolist()}
     assert {(t["kh"], t["kw"], t["oh"], t["ow"]) for t in found.numbers["copies"]} == where
     assert sum(t["gradient"] for t in found.numbers["copies"]) == found.total
+    matrix = im2col(image, window)[0].reshape(-1, cols[0, 0].size)
+    assert all(matrix[row, column] == numbered[0, 0, h, w] for row, column in found.matrix["im2col_copies"])
+    assert {(t.place["row"], t.place["column"]) for t in found.terms} == {tuple(cell) for cell in found.matrix["im2col_copies"]}
     FG = g.F // g.groups
     assert len(found.terms) == FG * len(where) == FG * found.numbers["reads"]["here"]
     for term in found.terms:
@@ -109,6 +112,13 @@ def correlates_right(found: Explanation, layer: nn.Conv2d, g: Geometry, x: np.nd
         n, at = term.place["n"], term.place["input"]
         assert term.left == dy[n, f, term.place["oh"], term.place["ow"]]
         assert term.right == (0 if at == "padding" else x[(n, c, *at)])
+    image, window = geometry_of(layer, g, x)
+    cols = im2col(image, window).reshape(g.N, g.C * g.window.kernel[0] * g.window.kernel[1], -1)
+    row, (filters, cell) = found.matrix["im2col_row"], found.matrix["cell"]
+    assert all(term.right == cols[term.place["n"], row, term.place["column"]] for term in found.terms)
+    low = c // (g.C // g.groups) * g.terms                     # the rows of this filter's group
+    product = sum(dy[n].reshape(g.F, -1)[filters] @ cols[n, low:low + g.terms].T for n in range(g.N))
+    assert product[cell] == found.kernel
 
 
 @each_backend
