@@ -13,7 +13,6 @@ from minicnn.autograd import no_grad
 from minicnn.kernels import devices
 from minicnn.nn import Module
 from minicnn.nn.functional import cross_entropy
-from minicnn.nn.module import join
 from minicnn.optim import Optimizer
 from minicnn.tensor import Tensor
 
@@ -142,4 +141,4 @@ def weights(model: Module) -> dict[str, Any]:
 def layers_with_weights(model: Module) -> list[tuple[str, Module]]:
     """The modules that have such a weight of their own."""
     return [(path, m) for path, m in model.named_modules()
-            if any(p.ndim >= 2 for _, p in m.named_parameters(recurse=False)) and join(path, "weight")]
+            if any(p.ndim >= 2 for _, p in m.named_parameters(recurse=False))]

@@ -233,7 +233,7 @@ def test_command(tmp_path: Path) -> None:
 
 def test_a_training_that_diverges_is_reported_on(capsys: pytest.CaptureFixture[str]) -> None:
     model = net()
-    with pytest.raises(FloatingPointError, match="^training diverged: "):
+    with pytest.raises(FloatingPointError, match=r"^training diverged: "):
         fit(model, loader(), loader(1), optim.SGD(model.parameters(), 1e9), 2, doctor=True)
     assert "each step overthrows the weights" in capsys.readouterr().err
 
