@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -103,7 +103,8 @@ class Cone:
         if len(shape) != len(unit) or any(not 0 <= o < n for o, n in zip(unit, shape, strict=True)):
             raise ValueError(f"there is no unit {unit} in an output of shape {self.shape}: give (row, column), or the index along its "
                              "last axes, counted from 0")
-        sides = self.boxes.along(*range(len(self.shape) - len(unit), len(self.shape)))[(..., *unit)]
+        place: tuple[Any, ...] = (..., *unit)
+        sides = self.boxes.along(*range(len(self.shape) - len(unit), len(self.shape)))[place]
         top, bottom, left, right = sides.reshape(4, -1).min(axis=1, initial=NOTHING).tolist()
         return None if top == NOTHING else Box(top, -bottom, left, -right)
 

@@ -27,10 +27,8 @@ def cones(recording: Recording) -> dict[Op, Cone]:
     if len(start.shape) < 2:
         raise ValueError(f"receptive fields need an input with height and width, got shape {start.shape}")
     ndim, (H, W) = len(start.shape), start.shape[-2:]
-    if ndim == 2:
-        image, lattices = (1, W), (None, Lattice.of_image(1))
-    else:
-        image, lattices = (H, W), (Lattice.of_image(ndim - 2), Lattice.of_image(ndim - 1))
+    image = (H, W) if ndim > 2 else (1, W)
+    lattices = Lattice.of_image(ndim - 2) if ndim > 2 else None, Lattice.of_image(ndim - 1)
     found = {start: Cone(Boxes.of_image(start.shape), lattices, image)}
     for op in recording.ops:
         read = [found[i] if isinstance(i, Op) else _constant(i, image) for i in op.inputs]

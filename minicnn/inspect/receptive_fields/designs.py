@@ -110,7 +110,7 @@ def design(input_size: int | Sequence[int], target_rf: int | Sequence[int], outp
 
     >>> found = minicnn.inspect.design(64, 32)
     >>> found[0].field, found[0].output[1:], len(found[0].build()(minicnn.rand(1, 1, 64, 64))[0])
-    ((32, 32), (8, 8), 16)
+    ((32, 32), (8, 8), 64)
     """
     image, target = pair(input_size, "input_size", least=1), pair(target_rf, "target_rf", least=1)
     if target[0] != target[1]:

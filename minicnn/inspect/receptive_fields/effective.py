@@ -104,7 +104,7 @@ def effective_receptive_field(model: Module | Callable[[], Module], input_shape:
             made: Any = model
             if redrawn:
                 random.manual_seed(seed)
-                made = model()                                 # type: ignore[operator]  # no Module, so a function that makes one
+                made = model()
             recording = record(made, example_input(input_shape, seed))
             chosen, index = locate(recording, layer, unit)
             total = total + _energy(recording.input.output, chosen.output.output, index, seed)
@@ -123,7 +123,7 @@ def effective_receptive_field(model: Module | Callable[[], Module], input_shape:
 def _energy(x: Tensor, y: Tensor, index: tuple[int, ...], seed: int) -> np.ndarray:
     """(H, W): the squared gradient of one unit of the first image, its channels with random signs."""
     dy = np.zeros(y.shape, y.dtype)
-    place = (0, Ellipsis, *index) if len(index) < len(y.shape) else index
+    place: Any = (0, Ellipsis, *index) if len(index) < len(y.shape) else index
     dy[place] = np.random.default_rng([seed, 1]).choice([-1.0, 1.0], np.shape(dy[place]))
     (dx,) = grad(y, x, Tensor(dy), allow_unused=True)
     squared = np.square(np.zeros(x.shape) if dx is None else dx.array.astype(np.float64))

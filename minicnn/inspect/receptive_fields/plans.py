@@ -68,7 +68,8 @@ class Plan:
 
     def widths(self, channels: int) -> list[int]:
         """The channels after each step: twice as many after each step with a stride."""
-        found, now = [], channels
+        found: list[int] = []
+        now = channels
         for step in self.steps:
             if step.stride > 1 and not step.pool:
                 now = min(2 * now, channels * 2**DOUBLINGS)
@@ -111,7 +112,7 @@ def build(modules: Sequence[LayerCall]) -> nn.Sequential:
 
 def code(modules: Sequence[LayerCall]) -> str:
     """The same as Python."""
-    lines = []
+    lines: list[str] = []
     for name, args, options in modules:
         said = ", ".join([*map(str, args), *(f"{key}={value!r}" for key, value in options.items())])
         if name == "ReLU" and lines:

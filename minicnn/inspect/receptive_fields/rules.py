@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.inspect.receptive_fields.boxes import Boxes, compact, joined
+from minicnn.inspect.receptive_fields.boxes import NOTHING, Boxes, compact, joined
 from minicnn.inspect.receptive_fields.cone import Cone
 from minicnn.inspect.receptive_fields.lattice import Lattice, hull
 from minicnn.inspect.receptive_fields.windows import WINDOWS, Lattices, Seen
@@ -178,7 +178,7 @@ def cat(op: Op, read: Sequence[Cone]) -> Seen:
 
 def pad(op: Op, read: Sequence[Cone]) -> Seen:
     """Values from outside see nothing."""
-    return _padded(op, read[0], lambda sides, around: pad_forward(sides, around, np.int32(2**30))[0])
+    return _padded(op, read[0], lambda sides, around: pad_forward(sides, around, NOTHING)[0])
 
 
 def pad_by_index(op: Op, read: Sequence[Cone]) -> Seen:

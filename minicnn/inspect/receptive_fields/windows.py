@@ -9,7 +9,6 @@ from minicnn.inspect.receptive_fields.boxes import Boxes, compact, grouped, spre
 from minicnn.inspect.receptive_fields.cone import Cone
 from minicnn.inspect.receptive_fields.lattice import Lattice
 from minicnn.inspect.recorder import Op
-from minicnn.kernels.window import Window2d
 from minicnn.ops.adaptive_pool2d import bins
 from minicnn.ops.interpolate import Taps
 
@@ -25,10 +24,12 @@ def _read(cone: Cone, taps: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
     return sides
 
 
-def _slid(cone: Cone, window: Window2d) -> Lattices:
-    rows, columns = (lattice if lattice is None or lattice.axis != axis + 2 else lattice.stepped(
-        -window.padding[2 * axis], window.stride[axis], [j * window.dilation[axis] for j in range(window.kernel[axis])])
-        for axis, lattice in enumerate(cone.lattices))
+def _moved(cone: Cone, move: Callable[[Lattice, int], Lattice | None]) -> Lattices:
+    """The lattices, each moved along its axis: 0 where it lies along the height of this map, 1 along the width.
+
+    After a transposition rows of the image are columns of the map. Along the batch or the channels nothing is regular any more.
+    """
+    rows, columns = (move(lattice, lattice.axis - 2) if lattice and lattice.axis > 1 else None for lattice in cone.lattices)
     return rows, columns
 
 
@@ -36,7 +37,12 @@ def pooling(op: Op, read: Sequence[Cone]) -> Seen:
     """Each unit reads its window, in its own channel."""
     cone, window = read[0], op.options["window"]
     sides = _read(cone, [window_taps(window, cone.shape[axis + 2], op.shape[axis + 2], axis) for axis in (0, 1)])
-    return Boxes(op.shape, sides), _slid(cone, window)
+
+    def move(lattice: Lattice, axis: int) -> Lattice:
+        offsets = [j * window.dilation[axis] for j in range(window.kernel[axis])]
+        return lattice.stepped(-window.padding[2 * axis], window.stride[axis], offsets)
+
+    return Boxes(op.shape, sides), _moved(cone, move)
 
 
 def conv2d(op: Op, read: Sequence[Cone]) -> Seen:
@@ -48,20 +54,24 @@ def conv2d(op: Op, read: Sequence[Cone]) -> Seen:
 def conv_transpose2d(op: Op, read: Sequence[Cone]) -> Seen:
     cone, window = read[0], op.options["window"]
     sides = _read(cone, [spread_taps(window, cone.shape[axis + 2], op.shape[axis + 2], axis) for axis in (0, 1)])
-    rows, columns = (lattice and lattice.spread(window.kernel[axis], window.stride[axis], window.dilation[axis], window.padding[2 * axis])
-                     for axis, lattice in enumerate(cone.lattices))
-    return Boxes(op.shape, grouped(sides, op.options.get("groups", 1), op.shape[1])), (rows, columns)
+
+    def move(lattice: Lattice, axis: int) -> Lattice:
+        return lattice.spread(window.kernel[axis], window.stride[axis], window.dilation[axis], window.padding[2 * axis])
+
+    return Boxes(op.shape, grouped(sides, op.options.get("groups", 1), op.shape[1])), _moved(cone, move)
 
 
 def adaptive_pooling(op: Op, read: Sequence[Cone]) -> Seen:
     """Each unit reads its bin. Where all bins have one size they are windows; a single one is the whole map, without its padding."""
-    (cone,), sizes = read, op.shape[2:]
-    found: list[Lattice | None] = []
-    for axis, (n, outputs) in enumerate(zip(cone.shape[2:], sizes, strict=True)):
-        lattice, k = cone.lattices[axis], n // outputs
-        found.append(lattice.stepped(0, k, range(k)) if lattice and n % outputs == 0 and (outputs > 1 or n == 1) else None)
-    taps = [_bin_taps(n, outputs) for n, outputs in zip(cone.shape[2:], sizes, strict=True)]
-    return Boxes(op.shape, _read(cone, taps)), (found[0], found[1])
+    cone = read[0]
+
+    def move(lattice: Lattice, axis: int) -> Lattice | None:
+        n, outputs = cone.shape[axis + 2], op.shape[axis + 2]
+        k = n // outputs
+        return lattice.stepped(0, k, range(k)) if n % outputs == 0 and (outputs > 1 or n == 1) else None
+
+    taps = [_bin_taps(n, outputs) for n, outputs in zip(cone.shape[2:], op.shape[2:], strict=True)]
+    return Boxes(op.shape, _read(cone, taps)), _moved(cone, move)
 
 
 def _bin_taps(n: int, outputs: int) -> list[np.ndarray]:
@@ -73,9 +83,7 @@ def interpolate(op: Op, read: Sequence[Cone]) -> Seen:
     """Each unit reads the pixels that have a weight."""
     (cone,), resize = read, (op.options["rows"], op.options["columns"])
     taps = [[index if weights is None else np.where(weights == 0, -1, index) for index, weights in each] for each in resize]
-    rows, columns = (lattice and _resized(lattice, each, cone.shape[axis + 2]) for axis, (lattice, each) in
-                     enumerate(zip(cone.lattices, resize, strict=True)))
-    return Boxes(op.shape, _read(cone, taps)), (rows, columns)
+    return Boxes(op.shape, _read(cone, taps)), _moved(cone, lambda lattice, axis: _resized(lattice, resize[axis], cone.shape[axis + 2]))
 
 
 def _resized(lattice: Lattice, taps: Taps, n: int) -> Lattice | None:

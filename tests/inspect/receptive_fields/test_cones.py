@@ -119,7 +119,7 @@ def steps(draw: st.DrawFn, shape: tuple[int, ...], kinds: list[str]) -> tuple[st
         return kind, lambda x: x + F.conv2d(x, weight, None, 1, tuple(grow))
     if kind == "gate":
         dims = draw(st.sampled_from([(2,), (3,), (2, 3)]))
-        return kind, lambda x: x * x.mean(dims, keepdim=True)
+        return kind, lambda x: (x + 1) * x.mean(dims, keepdim=True)       # + 1: what sees only padding is 0, which would hide it
     if kind == "cat":
         dim = draw(st.integers(1, 3))
         return kind, lambda x: minicnn.cat([x, F.max_pool2d(x, 3, 1, 1)], dim)
@@ -170,6 +170,16 @@ def test_away_from_borders_what_is_regular_is_exact(network: tuple[list[str], Ca
         full = cone.unclipped(unit)
         if full is None or (min(full.top, full.left) > 35 and full.bottom < 150 - 35 and full.right < 170 - 35):
             assert cone.box(unit) == full, names
+
+
+def test_rows_of_the_image_that_became_columns() -> None:
+    """A transposition, and then windows that differ between the axes."""
+    for step in (lambda x: F.conv2d(x, ones(1, 1, 3, 1), None, (2, 1)), lambda x: F.conv_transpose2d(x, ones(1, 1, 3, 1), None, (2, 1)),
+                 lambda x: F.interpolate(x, (24, 10)), lambda x: F.adaptive_avg_pool2d(x, (4, 10))):
+        straight, turned = (cone_of(f, (1, 1, *size)) for f, size in (
+            (step, (12, 10)), (lambda x, step=step: step(x.transpose(2, 3)), (10, 12))))
+        assert (turned.size, turned.jump, turned.centre) == (straight.size[::-1], straight.jump[::-1], straight.centre[::-1])
+        assert straight.size != (1, 1) or straight.jump != (1, 1)
 
 
 def group_normed(x: Tensor) -> Tensor:
