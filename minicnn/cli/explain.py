@@ -59,7 +59,10 @@ def explain(
       minicnn explain runs/2026-01-31-120000-digits-digits --layer features.3 --image seven.png --at 5,2,2
     """
     from minicnn.cli.explained import Geometry, of_layer, of_network
+    from minicnn.figures import check_format
 
+    if picture:
+        check_format(picture)
     geometry = Geometry(kernel, stride, padding, dilation, groups, filters, images)
     with options.backend(backend) as device, options.compilation():
         if of_layer.knows(what):

@@ -104,8 +104,8 @@ def term_tables(found: Explanation) -> list[Block]:
     if found.group:
         tables += _group_table(found, found.group)
     order = sorted(range(len(terms)), key=lambda i: -abs(terms[i].product) if math.isfinite(terms[i].product) else -math.inf)
-    chosen = [terms[i] for i in sorted(order[:found.most])]
-    tables.append(_table(f"The {found.most} largest of {len(terms)} terms (all of them: --all, most = None, or JSON)",
+    chosen = [terms[i] for i in sorted(i for i in order[:found.most] if terms[i].product)] or terms[:1]
+    tables.append(_table(f"The {len(chosen)} largest of {len(terms)} terms (all of them: --all, most = None, or JSON)",
                          found, chosen))
     return tables
 

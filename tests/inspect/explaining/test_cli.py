@@ -115,6 +115,7 @@ def test_a_new_network_and_a_function_in_it() -> None:
     (["linear", "--kernel", "3", "--stride", "1"], "linear takes no --kernel and no --stride"),
     (["lenet", "--kernel", "3"], "lenet takes no --kernel: a network has its own geometry"),
     (["conv", "--input", "8by8"], "input is '8by8': give height x width x channels, such as 28x28x1 or 224x224x3"),
+    (["conv", "--picture", "x.gif"], "cannot draw x.gif: the name of a picture must end in .png, .svg, .pdf"),
     (["conv", "--kernel", "9"], None),
     (["lenet", "--layer", "fc9"], None),
 ])

@@ -67,6 +67,10 @@ def test_long_lists_are_summed_up() -> None:
     assert "By channel, the 16 largest of 20" in text
     assert "The 30 largest of 180 terms" in text
     assert len(found.as_dict()["terms"]) == 180
+    dy = np.zeros((2, 6, 6), np.float32)
+    dy[0, 1, 1:3] = 5                                          # of its 36 terms all but these two are 0
+    sparse = explain_grad(nn.Conv2d(20, 2, 2), np.ones((20, 7, 7), np.float32), dy, (0, 0, 0, 0), "weight")
+    assert "The 2 largest of 36 terms (all of them: --all, most = None, or JSON)" in str(sparse)
     found.most = None
     assert "All 180 terms" in str(found)
 
