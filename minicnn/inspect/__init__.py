@@ -9,8 +9,8 @@ _HOMES = {                                                     # public name: th
     "connectivity": "graphs", "equivariance": "graphs", "invariance": "graphs",
     "filters": "showing", "feature_maps": "showing", "activation_statistics": "showing", "dead_units": "showing",
     "gradient_flow": "showing", "saliency": "showing", "occlusion": "showing", "grad_cam": "showing", "maximal_patches": "showing",
-    "diff": "comparing",
-    "checkup": "health",
+    "diff": "comparing", "on": "comparing",
+    "checkup": "health", "Doctor": "health",
     "check_claims": "claims",
 }
 
