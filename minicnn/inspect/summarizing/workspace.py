@@ -23,7 +23,7 @@ def workspace_bytes(op: Op) -> int:
     k = kernels_for(ledger)
     inputs = [_ghost(ledger, i) for i in op.inputs]
     given = ledger.total
-    step = Step(op.name, op.options, [None] * len(inputs), [], tuple(op.shape), [], [], False, True)
+    step = Step(op.name, op.options, [0 if i else None for i in inputs], [], tuple(op.shape), [], [], False, False, True)
     ledger.restart()
     y, cache = operation(step, inputs[0].shape if inputs[0] else ()).forward(k, step, inputs, {})
     kept = {id(g.block): g.block for g in (y, *ghosts(cache))}

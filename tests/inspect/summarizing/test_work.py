@@ -78,13 +78,12 @@ def test_conv2d_makes_the_products_of_the_nested_loops(g: Geometry) -> None:
 
 @given(conv_geometries(symmetric=True))
 def test_conv_transpose2d_makes_those_of_the_input_gradient(g: Geometry) -> None:
-    (top, _, left, _), (OH, OW) = g.window.padding, g.y_shape[2:]
-    extent = g.window.extent
-    size = tuple((o - 1) * s - 2 * p + e for o, s, p, e in zip((OH, OW), g.window.stride, (top, left), extent, strict=True))
-    model = Function(lambda x, w: F.conv_transpose2d(x, w, None, g.window.stride, (top, left), 0, g.groups, g.window.dilation), w=g.w_shape)
+    (top, _, left, _), window = g.window.padding, g.window
+    extra = [(n + 2 * p - e) % s for n, p, e, s in zip(g.size, (top, left), window.extent, window.stride, strict=True)]
+    model = Function(lambda x, w: F.conv_transpose2d(x, w, None, window.stride, (top, left), extra, g.groups, window.dilation), w=g.w_shape)
     found = counted(model, g.y_shape)
     factors, uses = counting(g.w_shape)
-    reference.conv2d_grad_input(np.ones(g.y_shape), factors, (g.N, g.C, *size), g.window, g.groups)
+    reference.conv2d_grad_input(np.ones(g.y_shape), factors, g.x_shape, g.window, g.groups)
     assert found.inside == found.inside_dx == found.inside_dw == uses()
     assert found.macs == math.prod(g.y_shape) * g.terms
 

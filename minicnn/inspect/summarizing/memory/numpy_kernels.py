@@ -17,6 +17,7 @@ from minicnn.kernels.numpy_backend.conv2d import _blocks
 from minicnn.kernels.window import Window2d
 
 ELIDED = 256 * 1024
+BUFFER = np.getbufsize()       # numbers that a sum of strided arrays takes at a time, through a buffer for each strided operand
 
 Shape = tuple[int, ...]
 
@@ -53,6 +54,9 @@ class NumPyKernels:
     def _over(self, x: Ghost) -> Ghost:
         """The result of an operation on a temporary of equal shape."""
         return x if x.nbytes >= ELIDED and elides() else self.like(x)
+
+    def _buffers(self, strided: int, size: int, itemsize: int) -> Ghost:
+        return self.new((strided, min(size, BUFFER)), itemsize)
 
     def _padded(self, shape: Shape, window: Window2d, itemsize: int) -> Ghost | None:
         size = window.padded_size(shape[2:])
@@ -104,7 +108,8 @@ class NumPyKernels:
         for B in self._batches(shape, window, dy.itemsize):
             cols = self.new((B, shape[1], KH, KW, OH, OW), dy.itemsize)
             padded = self.new((B, shape[1], *window.padded_size(shape[2:])), dy.itemsize)
-            del padded
+            buffers = self._buffers(3, B * shape[1] * OH * OW, dy.itemsize)
+            del padded, buffers
         del cols, dyg
         return dx
 
@@ -136,12 +141,15 @@ class NumPyKernels:
         index, padded = self.new(size, 8), self.new((*shape[:2], *size), dy.itemsize)
         won = self.new(dy.shape, 1)
         given = self.like(dy)
-        del won, given, index
+        buffers = self._buffers(2, dy.size, dy.itemsize)
+        del won, given, index, buffers
         return self._cropped(padded, shape)
 
     def avg_pool2d(self, x: Ghost, window: Window2d, count_include_pad: bool = True, divisor_override: Any = None) -> Ghost:
         padded = self._padded(x.shape, window, x.itemsize)
         total = self.new((*x.shape[:2], *window.output_size(x.shape[2:])), x.itemsize)
+        buffers = self._buffers(1, total.size, x.itemsize)
+        del buffers
         y = self.like(total)
         del padded, total
         return y
@@ -149,7 +157,8 @@ class NumPyKernels:
     def avg_pool2d_grad(self, dy: Ghost, shape: Shape, window: Window2d, count_include_pad: bool = True,
                         divisor_override: Any = None) -> Ghost:
         share, padded = self.like(dy), self.new((*shape[:2], *window.padded_size(shape[2:])), dy.itemsize)
-        del share
+        buffers = self._buffers(2, dy.size, dy.itemsize)
+        del share, buffers
         return self._cropped(padded, shape)
 
     def _cropped(self, padded: Ghost, shape: Shape) -> Ghost:

@@ -22,10 +22,10 @@ class Operation:
         y = inputs[0].view(step.shape) if step.is_view and inputs and inputs[0] is not None else k.new(step.shape, _itemsize(inputs))
         own = [k.new(shape, size) for shape, size in step.own]
         read = [x and (x.shape, x.itemsize) for x in inputs]
-        return y, (read, own, [held[i] for i in step.saves if i in held], y if step.saves else None)
+        return y, (read, own, [held[i] for i in step.saves if i in held], y if step.keeps_result else None)
 
     def backward(self, k: NumPyKernels, step: Step, dy: Ghost, cache: Any) -> Gradients:
-        beside = k.like(dy)
+        beside = None if step.name in BARE else k.like(dy)
         gradients = tuple(None if e is None or x is None else k.new(*x) for e, x in zip(step.edges, cache[0], strict=True))
         del beside
         return gradients
@@ -191,12 +191,15 @@ def _window(step: Step, x_shape: tuple[int, ...]) -> Window2d:
 
 def operation(step: Step, x_shape: tuple[int, ...]) -> Operation:
     """How `step` is simulated."""
+    if None in step.inputs[:2 if step.name in ("conv2d", "conv2d_relu", "conv_transpose2d", "linear") else 1]:
+        return OTHER                                           # a constant of which nothing is known
     if step.name == "adaptive_avg_pool2d" and any(n % o for n, o in zip(x_shape[2:], step.options["output_size"], strict=True)):
         return OTHER
     return KNOWN.get(step.name, OTHER)
 
 
 OTHER = Operation()
+BARE = ("mul", "sub", "neg", "clone", "permute", "getitem", "sum", "mean", "expand")     # their gradients need nothing beside them
 KNOWN: dict[str, Operation] = {
     "conv2d": Conv2d(False), "conv2d_relu": Conv2d(True), "conv_transpose2d": ConvTranspose2d(), "max_pool2d": MaxPool2d(),
     "avg_pool2d": AvgPool2d(), "adaptive_avg_pool2d": AvgPool2d(), "batch_norm": BatchNorm(), "relu": ReLU(), "add": Add(False),

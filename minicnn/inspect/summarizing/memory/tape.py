@@ -20,7 +20,7 @@ SMALL_BATCHES = 2, 3          # a size that the batch decides differs between th
 @dataclass
 class Step:
     """One operation. inputs: the number of another step, -1 - i for parameter i, IMAGES, or None for anything else; edges: likewise, where
-    gradients go. own: shapes and itemsizes of what it alone saved. is_view: its result lies in its first input's memory."""
+    gradients go. saves: whose results it saved too; own: shapes and itemsizes of what it alone saved. is_view: its result lies in its first input's memory."""
     name: str
     options: dict[str, Any]
     inputs: list[int | None]
@@ -28,6 +28,7 @@ class Step:
     shape: Shape
     own: list[tuple[Shape, int]]
     saves: list[int]
+    keeps_result: bool
     is_view: bool
     recorded: bool
 
@@ -88,16 +89,19 @@ def _traced(model: Module, shape: Shape, dtype: Any) -> Tape:
         is_view = id(root(y.array)) in owners
         own: list[tuple[Shape, int]] = []
         saves: list[int] = []
+        keeps_result = False
         owners.setdefault(id(root(y.array)), number)
         for array in arrays(node.cache if node else None):
             owner = owners.get(id(root(array)))
+            keeps_result = keeps_result or owner == number
             if owner is None:
                 own.append((array.shape, array.itemsize))
                 alive.append(array)
-            else:
+            elif owner != number:
                 saves.append(owner)
         edges = [None if e is None else places[id(e)] if isinstance(e, Tensor) else nodes.get(id(e)) for e in (node.inputs if node else ())]
-        steps.append(Step(function.__name__.removesuffix("_forward"), options, read, edges, y.shape, own, saves, is_view, node is not None))
+        steps.append(Step(function.__name__.removesuffix("_forward"), options, read, edges, y.shape, own, saves, keeps_result, is_view,
+                          node is not None))
         made[id(y.array)] = number
         if node:
             nodes[id(node)] = number
