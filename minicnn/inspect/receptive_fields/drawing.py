@@ -63,17 +63,20 @@ def _colours(count: int) -> list[Any]:
 def _plane(axes: Axes, image: tuple[int, int]) -> None:
     H, W = image
     axes.set_aspect("equal")
-    axes.set_xlim(-0.5, W - 0.5)
-    axes.set_ylim(H - 0.5, -0.5)
+    around = 0.02 * max(H, W)
+    axes.set_xlim(-0.5 - around, W - 0.5 + around)
+    axes.set_ylim(H - 0.5 + around, -0.5 - around)
+    axes.add_patch(_rectangle(-0.5, -0.5, W, H, fill=False, edgecolor=figures.BLACK, linewidth=1, label="the image", zorder=3))
     axes.set_xlabel("column of the image")
     axes.set_ylabel("row of the image")
     axes.set_facecolor("#f2f2f2")
+    for side in axes.spines.values():
+        side.set_visible(False)
 
 
 def _widen(axes: Axes, box: Box) -> None:
-    """Show what lies outside the image, too, and the image's border."""
+    """Show what lies outside the image, too."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
-    axes.add_patch(_rectangle(left, top, right - left, bottom - top, fill=False, edgecolor=figures.BLACK, linewidth=1, label="the image"))
     axes.set_xlim(min(left, box.left - 1), max(right, box.right + 1))
     axes.set_ylim(max(bottom, box.bottom + 1), min(top, box.top - 1))
 
@@ -82,7 +85,7 @@ def _outline(axes: Axes, box: Box, colour: Any, label: str, fill: bool = False, 
     rows, columns = box.size
     axes.add_patch(_rectangle(box.left - 0.5, box.top - 0.5, columns, rows, facecolor=colour if fill else "none",
                               edgecolor="white" if fill else colour, linewidth=0.8 if fill else 1.6, linestyle="--" if dashed else "-",
-                              label=label))
+                              label=label, zorder=2 if fill else 4))
 
 
 def _rectangle(x: float, y: float, width: float, height: float, **style: Any) -> Any:

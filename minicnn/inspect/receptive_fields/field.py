@@ -184,15 +184,23 @@ def _growth(layers: Sequence[Layer], seen: dict[str, Cone], unit: UnitField) -> 
             continue
         if len(cone.shape) < 3 or cone.empty:
             continue
-        place = tuple(_nearest(*cone.ends(axis), middle[axis]) for axis in (0, 1))
-        if (box := cone.box(place)) is not None:
-            found[layer.name] = box
+        ndim = len(cone.shape)
+        axes = [lattice.axis if lattice else ndim - 2 + axis for axis, lattice in enumerate(cone.lattices)]
+        if sorted(axes) == [ndim - 2, ndim - 1]:
+            near = {own: _nearest(cone, axis, middle[axis]) for axis, own in enumerate(axes)}
+            if (box := cone.box((near[ndim - 2], near[ndim - 1]))) is not None:
+                found[layer.name] = box
     return found
 
 
-def _nearest(first: Any, last: Any, middle: float) -> int:
-    """The row or column whose field is nearest to `middle`; one that sees nothing is far away."""
-    return int(abs((first.astype(float) + last) / 2 - middle + 2.0**40 * (last < first)).argmin())
+def _nearest(cone: Cone, axis: int, middle: float) -> int:
+    """The row (axis 0) or column of units whose field, padding included, is nearest to `middle`; one that sees nothing is far away."""
+    if lattice := cone.lattices[axis]:
+        spans = [lattice(o) for o in range(cone.shape[lattice.axis])]
+    else:
+        spans = [(int(first), int(last)) if first <= last else None for first, last in zip(*cone.ends(axis), strict=True)]
+    far = [abs(sum(span) / 2 - middle) if span else float("inf") for span in spans]
+    return far.index(min(far))
 
 
 def _pair(values: Sequence[Number | None]) -> str:
