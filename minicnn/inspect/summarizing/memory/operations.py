@@ -114,7 +114,7 @@ class Add(Operation):
     def forward(self, k: NumPyKernels, step: Step, inputs: list[Any], held: dict[int, Ghost]) -> tuple[Ghost, Any]:
         if None in inputs or inputs[0].shape != inputs[1].shape:
             return super().forward(k, step, inputs, held)
-        y = k.add(*inputs, self.relu)
+        y = k.add(inputs[0], inputs[1], self.relu)
         return y, (y if self.relu else None,)
 
     def backward(self, k: NumPyKernels, step: Step, dy: Ghost, cache: Any) -> Gradients:

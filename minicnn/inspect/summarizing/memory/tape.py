@@ -1,6 +1,7 @@
 """The operations of a training step, as the tape will have them: fused, in training mode, and with shapes for any size of batch."""
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,8 +20,12 @@ SMALL_BATCHES = 2, 3          # a size that the batch decides differs between th
 
 @dataclass
 class Step:
-    """One operation. inputs: the number of another step, -1 - i for parameter i, IMAGES, or None for anything else; edges: likewise, where
-    gradients go. saves: whose results it saved too; own: shapes and itemsizes of what it alone saved. is_view: its result lies in its first input's memory."""
+    """One operation.
+
+    inputs: the number of another step, -1 - i for parameter i, IMAGES, or None for anything else; edges: likewise, where gradients go.
+    own: shapes and itemsizes of what it saved that nothing else holds; saves: whose results it saved; keeps_result: that it saved its own.
+    is_view: its result lies in its first input's memory. recorded: it is on the tape.
+    """
     name: str
     options: dict[str, Any]
     inputs: list[int | None]
@@ -40,7 +45,7 @@ IMAGES = -(1 << 30)
 class Tape:
     """steps: in order; the last one makes the loss. images: the shape of the input."""
     steps: list[Step]
-    parameters: list[tuple[str, Tensor]]
+    parameters: Sequence[tuple[str, Tensor]]
     images: Shape
     itemsize: int
     logits: int = 0
