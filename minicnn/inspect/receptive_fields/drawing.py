@@ -135,7 +135,7 @@ def heat(found: EffectiveField) -> Figure:
     image = left.imshow(np.ma.masked_less(relative, 1e-3), cmap="viridis", norm=LogNorm(1e-3, 1), interpolation="nearest")
     _plane(left, found.image)
     left.set_facecolor("white")
-    figure.colorbar(image, ax=left, label="gradient, in parts of the largest (white: below 0.001)", shrink=0.85)
+    figure.colorbar(image, ax=left, label="gradient ÷ the largest (white: below 0.001)", shrink=0.85)
     _outline(left, found.box, figures.RED, f"theoretical: {found.box.size[0]} x {found.box.size[1]}", dashed=True)
     _outline(left, found.core, figures.BLACK, f"95 % of the squared gradient: {found.core.size[0]} x {found.core.size[1]}")
     left.legend(fontsize=SMALL, loc="upper center", bbox_to_anchor=(0.5, -0.14), frameon=False, ncols=2)
@@ -149,5 +149,5 @@ def heat(found: EffectiveField) -> Figure:
     right.set_ylim(bottom=0)
     right.set_xlim(-0.5, max(found.image) - 0.5)
     right.grid(alpha=0.3)
-    right.legend(fontsize=SMALL)
+    right.legend(fontsize=SMALL, loc="upper center", bbox_to_anchor=(0.5, -0.14), frameon=False, ncols=2)
     return figure
