@@ -20,7 +20,7 @@ def summary(model: Module, input_shape: Sequence[int], *, batch: int | None = No
     training step: "sgd", "momentum" (SGD with it), "adam", "adamw", or "none", for forward and backward alone.
 
     The counts are of the whole batch. The backend in use (`minicnn.use_backend`) decides workspaces and memory. The network is run: once on
-    one image, and twice on a few for the memory of training, which is computed for any batch without being taken.
+    the batch, once on one image, and for the memory of training on two and on three, from which that of any batch is computed.
 
     Raises TypeError for a model that is no Module, ValueError for sizes below 1 or that do not fit the network, or an unknown optimizer.
 
@@ -41,7 +41,7 @@ def summary(model: Module, input_shape: Sequence[int], *, batch: int | None = No
         given = batch
         x = example_input((batch, *x.shape[1:]))
     found, mode = _recorded(model, x)
-    rows = summarized(found)
+    rows = summarized(found, record(model, example_input((1, *x.shape[1:]))))
     memory, why = None, "the network has no parameters to train"
     if any(p.requires_grad for p in model.parameters()):
         try:

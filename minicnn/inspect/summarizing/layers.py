@@ -12,6 +12,7 @@ from minicnn.inspect.summarizing.workspace import workspace_bytes
 from minicnn.tensor import Tensor
 
 Pair = tuple[Any, Any]
+UNKNOWN: Pair = (None, None)    # of a layer that only runs in training
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,11 @@ class LayerSummary:
         return {**asdict(self), "not_trainable": self.not_trainable}
 
 
-def summarized(recording: Recording) -> list[LayerSummary]:
-    """A row for each layer of a recording."""
-    seen, saved = cones(recording), saved_bytes(recording)
+def summarized(recording: Recording, one: Recording) -> list[LayerSummary]:
+    """A row for each layer of a recording. one: of a single input in eval mode, for receptive fields: in training, batch norm's mean makes
+    every unit depend on the whole image."""
+    fields, saved = cones(one), saved_bytes(recording)
+    seen = {layer.name: fields[layer.output] for layer in one.layers}
     wants = _wanting(recording)
     counted: set[int] = set()
     rows = []
@@ -61,11 +64,11 @@ def summarized(recording: Recording) -> list[LayerSummary]:
         total = sum((work(op, _input_wants(op, wants)) for op in layer.ops), Work())
         own = [p for p in _parameters(layer, recording) if id(p) not in counted]
         counted |= {id(p) for p in own}
-        cone = seen[layer.output]
+        cone = seen.get(layer.name)
         rows.append(LayerSummary(
             layer.name, layer.kind, tuple(layer.shape), sum(p.numel() for p in own), sum(p.numel() for p in own if p.requires_grad),
             total.macs, total.inside, total.macs_backward, total.inside_backward, total.others, saved[layer.name],
-            max(workspace_bytes(op) for op in layer.ops), cone.size, cone.jump, cone.centre))
+            max(workspace_bytes(op) for op in layer.ops), *((cone.size, cone.jump, cone.centre) if cone else (UNKNOWN,) * 3)))
     return rows
 
 

@@ -64,6 +64,14 @@ def test_vgg16_as_the_paper_has_it() -> None:
     assert found.total_macs == convolutions // 49 + linear
 
 
+def test_receptive_fields_are_those_of_eval_mode() -> None:
+    found = summary(models.create("digits", 1, (8, 8), 10), (4, 1, 8, 8))
+    assert [row.receptive_field for row in found.layers][:8] == [(3, 3)] * 3 + [(5, 5)] * 3 + [(6, 6), (10, 10)]
+    assert [row.jump for row in found.layers][6:8] == [(2, 2), (2, 2)]
+    assert found.mode == "training"
+    assert next(row for row in found.layers if row.kind == "Dropout").saved_bytes == 4 * 4 * 64 * 16, "its mask"
+
+
 def test_the_batch_and_what_is_wrong_with_it() -> None:
     model = nn.Linear(4, 2)
     assert summary(model, (6, 4)).layers[0].output_shape == (6, 2)
