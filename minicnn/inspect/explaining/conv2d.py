@@ -126,8 +126,8 @@ def gradient_of_weight(call: Call, dy: np.ndarray, index: Any) -> Explanation:
     (top, _, left, _), c, N = call.padding, sides.channels(f)[i], len(dy)
     first = kh * DH - top, kw * DW - left
     outside = sum(term.place["input"] == PADDING for term in terms)
-    words = [f"dweight is x correlated with dy: tap ({kh}, {kw}) of filter {f} was multiplied with channel {c} of x at (oh*{SH} "
-             f"{first[0]:+d}, ow*{SW} {first[1]:+d}) for each of the {OH} x {OW} outputs of {N} {'image' if N == 1 else 'images'}; each of "
+    words = [f"dweight is x correlated with dy: tap ({kh}, {kw}) of filter {f} was multiplied with channel {c} of x at "
+             f"({_place('oh', SH, first[0])}, {_place('ow', SW, first[1])}) for each of the {OH} x {OW} outputs of {N} {'image' if N == 1 else 'images'}; each of "
              f"these products reached the loss through dy at that output, so each adds x * dy."]
     if (SH, SW) != (1, 1):
         words.append(f"The stride is ({SH}, {SW}): neighbours in dy meet pixels that lie {SH} rows and {SW} columns apart. dy is the "
@@ -143,6 +143,11 @@ def gradient_of_weight(call: Call, dy: np.ndarray, index: Any) -> Explanation:
         factors=("dy", "x"), group="n", words=words, numbers=numbers(call.window, call.padding, sides.groups),
         matrix={"im2col_row": sides.row(c, kh, kw), "cell": [f, sides.row(i, kh, kw)]},
         rows=of_correlating(call, padded, dy.astype(np.float64), terms, c, f, ("x", "dy")))
+
+
+def _place(name: str, stride: int, offset: int) -> str:
+    """oh*2 - 1, and so on."""
+    return f"{name}*{stride}" + (f" {'+' if offset > 0 else '-'} {abs(offset)}" if offset else "")
 
 
 def gradient_of_bias(call: Call, dy: np.ndarray, index: Any) -> Explanation:

@@ -62,6 +62,7 @@ def _panel(axes: Axes, p: Panel) -> None:
     limit = float(np.nanmax(np.abs(visible))) if np.isfinite(visible).any() else 0.0
     axes.imshow(visible, cmap="PuOr_r", vmin=-(limit or 1) * 1.6, vmax=(limit or 1) * 1.6, aspect="equal")
     rows, columns = p.values.shape
+    font = 8 if max(len(short(float(value))) for value in p.values.flat) <= 4 else 6
     for i, j in np.ndindex(rows, columns):
         if p.hollow[i, j]:
             axes.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, facecolor="#e6e6e6", edgecolor="#b0b0b0", hatch="////", linewidth=0))
@@ -70,7 +71,7 @@ def _panel(axes: Axes, p: Panel) -> None:
         if p.best == (i, j):
             axes.add_patch(Rectangle((j - 0.4, i - 0.4), 0.8, 0.8, fill=False, edgecolor=figures.BLACK, linewidth=4))
         text = "" if p.hollow[i, j] and (p.values[i, j] == 0 or math.isinf(p.values[i, j])) else short(float(p.values[i, j]))
-        axes.text(j, i, text, ha="center", va="center", fontsize=8 if len(text) <= 4 else 6)
+        axes.text(j, i, text, ha="center", va="center", fontsize=font)
     axes.set_title(p.title + (" (part)" if p.cut else ""), fontsize=9)
     axes.set_xticks(range(columns), [str(p.start[1] + j) for j in range(columns)], fontsize=7)
     axes.set_yticks(range(rows), [str(p.start[0] + i) for i in range(rows)], fontsize=7)
