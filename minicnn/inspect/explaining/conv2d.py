@@ -126,9 +126,10 @@ def gradient_of_weight(call: Call, dy: np.ndarray, index: Any) -> Explanation:
     (top, _, left, _), c, N = call.padding, sides.channels(f)[i], len(dy)
     first = kh * DH - top, kw * DW - left
     outside = sum(term.place["input"] == PADDING for term in terms)
-    words = [f"dweight is x correlated with dy: tap ({kh}, {kw}) of filter {f} was multiplied with channel {c} of x at "
-             f"({_place('oh', SH, first[0])}, {_place('ow', SW, first[1])}) for each of the {OH} x {OW} outputs of {N} {'image' if N == 1 else 'images'}; each of "
-             f"these products reached the loss through dy at that output, so each adds x * dy."]
+    where = f"({_place('oh', SH, first[0])}, {_place('ow', SW, first[1])})"
+    words = [f"dweight is x correlated with dy: tap ({kh}, {kw}) of filter {f} was multiplied with channel {c} of x at {where} for each of "
+             f"the {OH} x {OW} outputs of {N} {'image' if N == 1 else 'images'}; each of these products reached the loss through dy at that "
+             "output, so each adds x * dy."]
     if (SH, SW) != (1, 1):
         words.append(f"The stride is ({SH}, {SW}): neighbours in dy meet pixels that lie {SH} rows and {SW} columns apart. dy is the "
                      f"kernel of this correlation, dilated: with {zeros(call.window)} between its own.")
