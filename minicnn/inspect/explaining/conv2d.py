@@ -128,8 +128,8 @@ def gradient_of_weight(call: Call, dy: np.ndarray, index: Any) -> Explanation:
     outside = sum(term.place["input"] == PADDING for term in terms)
     where = f"({_place('oh', SH, first[0])}, {_place('ow', SW, first[1])})"
     words = [f"dweight is x correlated with dy: tap ({kh}, {kw}) of filter {f} was multiplied with channel {c} of x at {where} for each of "
-             f"the {OH} x {OW} outputs of {N} {'image' if N == 1 else 'images'}; each of these products reached the loss through dy at that "
-             "output, so each adds x * dy."]
+             f"the {OH} x {OW} outputs of {N} {'image' if N == 1 else 'images'}; each of these products reached the loss through dy at "
+             "that output, so each adds x * dy."]
     if (SH, SW) != (1, 1):
         words.append(f"The stride is ({SH}, {SW}): neighbours in dy meet pixels that lie {SH} rows and {SW} columns apart. dy is the "
                      f"kernel of this correlation, dilated: with {zeros(call.window)} between its own.")
