@@ -32,6 +32,8 @@ def summary(model: Module, input_shape: Sequence[int], *, batch: int | None = No
     if optimizer not in OPTIMIZERS:
         raise ValueError(f"optimizer is {optimizer!r}: must be one of {', '.join(OPTIMIZERS)}")
     x = example_input(input_shape)
+    if x.ndim < 2:
+        raise ValueError(f"input_shape is {input_shape!r}: give (C, H, W) of one image, or the shape of a batch, such as (N, features)")
     given = x.shape[0] if len(tuple(input_shape)) != 3 else 1
     if batch is not None:
         if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:

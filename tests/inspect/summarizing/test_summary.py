@@ -86,6 +86,15 @@ def test_the_batch_and_what_is_wrong_with_it() -> None:
         summary(model, (6, 4), optimizer="rmsprop")
 
 
+def test_other_layers_and_inputs() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.GELU(), nn.GroupNorm(1, 2), nn.Upsample(scale_factor=2), nn.Flatten(), nn.Linear(72, 3))
+    found = summary(model, (1, 5, 5), batch=4)
+    assert found.peak_memory is not None
+    assert found.layers[-1].macs == 4 * 72 * 3
+    with pytest.raises(ValueError, match=r"^input_shape is \(4,\): give \(C, H, W\) of one image, or the shape of a batch, such as "):
+        summary(nn.Linear(4, 2), (4,))
+
+
 def test_without_parameters_there_is_no_training() -> None:
     found = summary(nn.MaxPool2d(2), (1, 4, 4))
     assert found.peak_memory is None

@@ -88,12 +88,12 @@ class BatchNorm(Operation):
         x, gamma, beta = inputs
         planes = _planes(x)
         statistics = k.batch_norm_statistics(planes)
-        y = k.batch_norm(planes, gamma, beta, step.options["relu"])
+        y = k.batch_norm(planes, gamma, beta, step.options.get("relu", False))
         return Ghost(y.block, x.shape, y.itemsize, y.channels_last and len(x.shape) == 4), (x, gamma, beta, statistics)
 
     def backward(self, k: NumPyKernels, step: Step, dy: Ghost, cache: Any) -> Gradients:
         x, gamma, beta, _ = cache
-        dx, dgamma, dbeta = k.batch_norm_grad(_planes(dy), _planes(x), gamma, beta, step.options.get("mean") is None, step.options["relu"])
+        dx, dgamma, dbeta = k.batch_norm_grad(_planes(dy), _planes(x), gamma, beta, step.options.get("mean") is None, step.options.get("relu", False))
         dx = Ghost(dx.block, x.shape, dx.itemsize, dx.channels_last and len(x.shape) == 4)
         return dx, None if gamma is None else dgamma, None if beta is None else dbeta
 
