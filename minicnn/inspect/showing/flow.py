@@ -1,0 +1,184 @@
+"""gradient_flow(model, x, labels): how large the gradient is, from the last layer back to the first."""
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minicnn import figures
+from minicnn.autograd import enable_grad, grad
+from minicnn.document import Block, Column, Table
+from minicnn.inspect.recorder import record
+from minicnn.inspect.result import Result
+from minicnn.inspect.showing.about import About
+from minicnn.inspect.showing.classes import class_scores, targets
+from minicnn.inspect.showing.inputs import given, host
+from minicnn.kernels import devices
+from minicnn.nn import Module
+from minicnn.nn.functional import cross_entropy
+from minicnn.tensor import Tensor
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+VANISHED, EXPLODED = 1e-3, 1e3               # first layer with weights against the last: three orders of magnitude
+
+
+@dataclass(frozen=True)
+class LayerGradient:
+    """norm: of d loss / d output of the layer; None where the loss does not depend on it."""
+    name: str
+    kind: str
+    norm: float | None
+
+
+@dataclass(frozen=True)
+class ParameterGradient:
+    """norm: of d loss / d parameter; None for a frozen one and where the loss does not depend on it. weight: norm of the parameter."""
+    name: str
+    norm: float | None
+    weight: float
+
+    @property
+    def ratio(self) -> float | None:
+        """norm / weight: the relative change that a step with learning rate 1 would make; None for a weight of 0."""
+        return None if self.norm is None or not self.weight else self.norm / self.weight
+
+
+@dataclass(repr=False, eq=False)
+class GradientFlow(Result):
+    """loss: the cross-entropy of the batch. layers, parameters: in the order of the forward pass. first, last: layers with weights."""
+    loss: float
+    layers: list[LayerGradient]
+    parameters: list[ParameterGradient]
+    first: LayerGradient | None
+    last: LayerGradient | None
+    images: int
+    training: bool
+    about: About
+
+    def blocks(self) -> list[Block]:
+        mode = "training" if self.training else "eval"
+        norms = Table(f"{self.about.network}: gradient of the loss ({self.loss:.4g}) of {self.images} images, {mode} mode",
+                      [Column("layer", True), Column("kind", True), Column("norm of d loss / d output")],
+                      [[r.name, r.kind, _number(r.norm)] for r in self.layers])
+        weights = Table("", [Column("parameter", True), Column("norm of gradient"), Column("norm of weight"), Column("ratio")],
+                        [[p.name, _number(p.norm), f"{p.weight:.3g}", _number(p.ratio)] for p in self.parameters])
+        return [norms, *([weights] if self.parameters else []), self.verdict]
+
+    @property
+    def state(self) -> str:
+        """"fine", "vanishing", "exploding", "not finite" or "unknown"."""
+        norms = [r.norm for r in (*self.layers, *self.parameters) if r.norm is not None]
+        if not all(map(math.isfinite, (*norms, self.loss))):
+            return "not finite"
+        if self.first is None or self.last is None or self.last.norm is None:
+            return "unknown"
+        ratio = self.through
+        return "vanishing" if ratio < VANISHED else "exploding" if ratio > EXPLODED else "fine"
+
+    @property
+    def through(self) -> float:
+        """The gradient's norm at the output of the first layer with weights, divided by that at the last; NaN where there is none."""
+        if self.first is None or self.last is None or self.last.norm is None:
+            return math.nan
+        first = self.first.norm or 0.0
+        return first / self.last.norm if self.last.norm else (math.nan if first == 0 else math.inf)
+
+    @property
+    def verdict(self) -> str:
+        """One sentence: what to look at."""
+        state = self.state
+        if state == "not finite":
+            broken = next((r.name for r in reversed(self.layers) if r.norm is not None and not math.isfinite(r.norm)), "the loss")
+            return f"The gradient is not finite; on its way back that is so from {broken} on: numbers overflow, or a layer divides by 0."
+        if state == "unknown" or self.first is None or self.last is None:
+            return "The loss depends on no layer with weights, so no gradient flows."
+        said = (f"The gradient at {self.first.name}, the first layer with weights, is {self.through:.3g} times that at {self.last.name}, "
+                "the last:")
+        if state == "fine":
+            return f"{said} it neither vanishes (below {VANISHED:g}) nor explodes (above {EXPLODED:g})."
+        if state == "vanishing":
+            return f"{said} it vanishes (below {VANISHED:g}), so the first layers hardly learn."
+        return f"{said} it explodes (above {EXPLODED:g}), so the first layers change wildly."
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"network": self.about.network, "images": self.images, "mode": "training" if self.training else "eval", "loss": self.loss,
+                "state": self.state, "first_to_last": self.through, "verdict": self.verdict,
+                "layers": [{"layer": r.name, "kind": r.kind, "norm": r.norm} for r in self.layers],
+                "parameters": [{"parameter": p.name, "norm": p.norm, "weight_norm": p.weight, "ratio": p.ratio} for p in self.parameters]}
+
+    def figure(self) -> Figure:
+        """Norms over depth, and the ratio of gradient to weight of each weight; logarithmic."""
+        figure = figures.new(11, 4.8, f"{self.about.network}: gradient of the loss from the last layer back to the first ({self.state})")
+        left, right = figure.subplots(1, 2)
+        layers = [r for r in self.layers if r.norm and math.isfinite(r.norm)]
+        _over(left, [r.name for r in layers], [r.norm for r in layers], figures.BLUE, "norm of d loss / d output of the layer")
+        weights = [p for p in self.parameters if p.ratio and math.isfinite(p.ratio) and p.name.rpartition(".")[2] != "bias"]
+        _over(right, [p.name.removesuffix(".weight") for p in weights], [p.ratio for p in weights], figures.RED,
+              "norm of gradient / norm of weight")
+        return figure
+
+
+def gradient_flow(model: Module, x: Any, labels: Any, *, training: bool = True, about: About | None = None) -> GradientFlow:
+    """The norm of the gradient of the cross-entropy loss (mean of the batch) at every layer's output and of every parameter.
+
+    x: (N, ...) as the network is fed with it. labels (N), or one for all. training: in training mode (batch norm with the batch's own
+    statistics, dropout active); buffers, modes, .grad and the stream of random numbers are left as they were.
+
+    Vanishing or exploding: the norm at the first layer with weights is below 1/1000, or above 1000 times, that at the last.
+
+    Raises ValueError for a network that gives no (N, classes), and for labels that are no classes of it or of another number.
+    """
+    x = given("gradient_flow", model, x, images=False)
+    recording = record(model, x, training=training)
+    y = recording.output.output
+    scores = class_scores("gradient_flow", y)
+    if labels is None:
+        raise ValueError("gradient_flow: the loss needs labels: one class for each image")
+    chosen = targets("gradient_flow", scores, labels)
+    with enable_grad():
+        loss = cross_entropy(y, Tensor(devices.beside(chosen, y.array)))
+    parameters = dict(model.named_parameters())
+    tensors = [layer.output.output for layer in recording.layers] + list(parameters.values())
+    wanted = [t if t.requires_grad else None for t in tensors]
+    found = iter(grad(loss, [t for t in wanted if t is not None], allow_unused=True)) if loss.requires_grad else iter(())
+    norms = [None if t is None or (dt := next(found, None)) is None else _norm(host(dt)) for t in wanted]
+    layers = [LayerGradient(layer.name, layer.kind, norm) for layer, norm in zip(recording.layers, norms, strict=False)]
+    weighted = [row for row, layer in zip(layers, recording.layers, strict=True) if row.norm is not None and _has_weights(layer, parameters)]
+    rows = [ParameterGradient(name, norm, _norm(host(p)))
+            for (name, p), norm in zip(parameters.items(), norms[len(layers):], strict=True)]
+    return GradientFlow(float(loss.item()), layers, rows, weighted[0] if weighted else None, weighted[-1] if weighted else None, len(x),
+                        training, (about or About()).named(model))
+
+
+def _has_weights(layer: Any, parameters: dict[str, Any]) -> bool:
+    """Whether an operation of the layer reads a parameter of two or more axes: a convolution or a linear layer."""
+    known = {id(p) for p in parameters.values() if p.ndim >= 2}
+    return any(isinstance(i, Tensor) and id(i) in known for op in layer.ops for i in op.inputs)
+
+
+def _norm(values: np.ndarray) -> float:
+    """sqrt of the sum of squares, in float64."""
+    return float(np.sqrt(np.square(values.astype(np.float64)).sum()))
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}"
+
+
+def _over(axes: Any, names: list[str], values: list[Any], colour: str, label: str) -> None:
+    axes.plot(range(len(values)), values, marker="o", markersize=4, color=colour, linewidth=1)
+    axes.set_yscale("log")
+    if values:
+        low, high = min(values), max(values)
+        centre = math.sqrt(low * high)
+        axes.set_ylim(min(low / 1.5, centre / 10), max(high * 1.5, centre * 10))         # at least two decades: less would look dramatic
+    step = -(-len(names) // 32) if names else 1
+    axes.set_xticks(range(0, len(names), step), names[::step], rotation=90, fontsize=7)
+    axes.tick_params(axis="y", labelsize=7)
+    axes.set_ylabel(label, fontsize=8)
+    axes.set_title("first layer at the left" if step == 1 else f"first layer at the left; every {step}th is named", fontsize=8)
+    axes.grid(alpha=0.3)

@@ -1,0 +1,218 @@
+"""maximal_patches(model, images): the parts of images that activate each channel most."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minicnn import figures
+from minicnn.document import Block, Column, Table
+from minicnn.inspect.receptive_fields.cones import Box, Cone, cones
+from minicnn.inspect.recorder import Layer, Recording, record
+from minicnn.inspect.result import Result
+from minicnn.inspect.showing import drawing
+from minicnn.inspect.showing.about import About
+from minicnn.inspect.showing.choice import last_feature_maps
+from minicnn.inspect.showing.inputs import batches, host
+from minicnn.nn import Module
+from minicnn.tensor import Tensor
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+ROWS, LISTED = 8, 12
+
+
+@dataclass(frozen=True, eq=False)
+class Patch:
+    """What a unit sees of one image: the pixels of `box`. unit: (row, column), or () for a unit of a linear layer.
+
+    full: the box with padding, pixels outside the image included; None where units lie in no regular order.
+    """
+    image: int
+    unit: tuple[int, ...]
+    activation: float
+    box: Box
+    full: Box | None
+
+    def cut(self, images: np.ndarray) -> np.ndarray:
+        """The patch (C, h, w) of images (N, C, H, W)."""
+        return images[self.image, :, self.box.top:self.box.bottom + 1, self.box.left:self.box.right + 1]
+
+
+@dataclass(repr=False, eq=False)
+class MaximalPatches(Result):
+    """patches: for each channel, the one with the largest activation first. x: the images."""
+    layer: str
+    kind: str
+    patches: dict[int, list[Patch]]
+    x: np.ndarray
+    top: int
+    about: About
+
+    @property
+    def strongest(self) -> list[int]:
+        """The channels, the one with the largest activation first."""
+        return sorted(self.patches, key=lambda c: -self.patches[c][0].activation)
+
+    def blocks(self) -> list[Block]:
+        shown = self.strongest[:LISTED]
+        rows = [[str(c), f"{p[0].activation:.4g}", f"{p[-1].activation:.4g}", self.about.image(p[0].image), _place(p[0]), self._classes(p)]
+                for c in shown for p in [self.patches[c]]]
+        columns = [Column("channel"), Column("largest"), Column(f"{len(self.patches[shown[0]])}th"), Column("for", True),
+                   Column("rows, columns", True), Column("classes of the images", True, aside=True)]
+        if self.about.labels is None:
+            columns, rows = columns[:-1], [row[:-1] for row in rows]
+        notes = ["rows, columns: the pixels of that image that the unit sees; of each image only its largest unit counts."]
+        if more := drawing.left_out(len(shown), len(self.patches), "channels", "those with the largest activations"):
+            notes.append(more)
+        return [Table(f"{self.about.network}, {self.layer}: what activates its channels most, in {len(self.x):,} images", columns, rows, notes),
+                self.verdict]
+
+    def _classes(self, patches: list[Patch]) -> str:
+        """"Sneaker 7, Boot 2": how many of the images are of which class."""
+        if self.about.labels is None:
+            return ""
+        labels, counts = np.unique([int(self.about.labels[p.image]) for p in patches], return_counts=True)
+        order = np.argsort(-counts, kind="stable")[:3]
+        return ", ".join(f"{self.about.class_name(int(labels[i]))} {counts[i]}" for i in order)
+
+    @property
+    def verdict(self) -> str:
+        """One sentence: what to look at."""
+        silent = [c for c, found in self.patches.items() if found[0].activation <= 0]
+        said = f"{len(silent)} of {len(self.patches)} channels are positive for none of the images. " if silent else ""
+        if self.about.labels is None:
+            best = self.strongest[0]
+            return f"{said}Channel {best} of {self.layer} gives the largest value, {self.patches[best][0].activation:.4g}."
+        labels = np.asarray(self.about.labels)
+        pure = [c for c, found in self.patches.items() if c not in silent and len({int(labels[p.image]) for p in found}) == 1]
+        if not pure:
+            return f"{said}No channel of {self.layer} finds its {self.top} strongest patches in images of one class only: its features are shared."
+        first = pure[0]
+        return (f"{said}{len(pure)} of {len(self.patches)} channels of {self.layer} find all of their {self.top} strongest patches in images "
+                f"of one class, such as channel {first} ({self.about.class_name(int(labels[self.patches[first][0].image]))}).")
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"network": self.about.network, "layer": self.layer, "kind": self.kind, "images": len(self.x), "verdict": self.verdict,
+                "channels": {c: [self._patch(p) for p in found] for c, found in self.patches.items()}}
+
+    def _patch(self, p: Patch) -> dict[str, Any]:
+        return {"image": p.image, "name": self.about.image(p.image), "true": self.about.true(p.image), "unit": list(p.unit),
+                "activation": p.activation, "box": p.box._asdict(), "box_with_padding": p.full._asdict() if p.full else None}
+
+    def figure(self) -> Figure:
+        """A row a channel: its strongest patches, with the activation above each."""
+        channels = self.strongest[:ROWS]
+        pixels = self.about.shown(self.x)
+        tiles, labels = [], []
+        for c in channels:
+            for p in self.patches[c]:
+                tiles.append(_on_canvas(p, pixels))
+                labels.append(f"{p.activation:.3g}")
+        columns = len(self.patches[channels[0]])
+        H, W = (max(tile.shape[axis] for tile in tiles) for axis in (0, 1))
+        tiles = [_padded(tile, H, W) for tile in tiles]
+        title = (f"{self.about.network}, {self.layer}: the parts of {len(self.x):,} images that activate a channel most"
+                 f" ({H} x {W} pixels{_said(self.patches[channels[0]][0])})")
+        figure = figures.new(max(7.5, 0.78 * columns + 1.2), max(2.6, 0.95 * len(channels) * max(0.6, min(1.5, H / W)) + 1.0), title)
+        axes = figure.add_subplot()
+        drawing.mosaic(axes, tiles, columns, labels, size=7)
+        height = H + max(1, round(H * 0.38))
+        for i, c in enumerate(channels):
+            axes.text(-0.12 * W - 0.5, (i + 1) * height - H / 2 - 0.5, f"channel {c}", fontsize=8, ha="right", va="center")
+        beyond = any(p.full and p.full != p.box for c in channels for p in self.patches[c])
+        drawing.note(figure, "; ".join(filter(None, [
+            "the number is the activation", "blue: beyond the border of the image" if beyond else "",
+            drawing.left_out(len(channels), len(self.patches), "channels", "those with the largest activations")])))
+        return figure
+
+
+def maximal_patches(model: Module, images: Any, layer: str | None = None, channels: int | Sequence[int] | None = None, top: int = 9, *,
+                    about: About | None = None) -> MaximalPatches:
+    """For each channel of a layer the `top` units, each of another image, with the largest values, and what they see, to the pixel.
+
+    images: (N, C, H, W) as the network is fed with them, or a loader of batches. layer: a name as in a summary; None: the last
+    convolution with feature maps, with the normalisation, addition and activation after it. channels: which; all if None.
+    What a unit sees is its receptive field: see `receptive_field`. Of equal values the first counts. The model is left as it was.
+
+    After Girshick et al. ("Rich feature hierarchies", 2014), figure 4, and Zeiler and Fergus (2013).
+
+    Raises ValueError for an unknown layer, with all names, for a channel that does not exist and for top below 1.
+    """
+    if isinstance(top, bool) or not isinstance(top, int | np.integer) or top < 1:
+        raise ValueError(f"maximal_patches: top is {top!r}, expected a number from 1")
+    found = batches("maximal_patches", model, images)
+    if found[0].ndim != 4:
+        raise ValueError(f"maximal_patches: images must be (N, C, H, W), got shape {found[0].shape}")
+    best, where, used, cone = [], [], None, None
+    for x in found:
+        recording = record(model, x)
+        used = _layer(recording, layer)
+        y = host(used.output.output)
+        if y.ndim not in (2, 4):
+            raise ValueError(f"maximal_patches: the output of {used.name} has shape {y.shape}: choose a layer with channels, (N, C, H, W), "
+                             "or with units in a row, (N, F)")
+        flat = y.reshape(*y.shape[:2], -1)
+        where.append(flat.argmax(axis=2))
+        best.append(np.take_along_axis(flat, where[-1][..., None], axis=2)[..., 0])
+    assert used is not None
+    one = record(model, Tensor(found[0].array[:1]))              # what units see is the same for all images
+    cone = cones(one)[_layer(one, layer).output]
+    values, places = np.concatenate(best), np.concatenate(where)
+    chosen = _channels(channels, values.shape[1], used.name)
+    patches = {c: [_patch(cone, int(n), c, int(places[n, c]), float(values[n, c]), used.shape)
+                   for n in np.argsort(-values[:, c], kind="stable")[:top]] for c in chosen}
+    return MaximalPatches(used.name, used.kind, patches, np.concatenate([host(x) for x in found]), int(top), (about or About()).named(model))
+
+
+def _layer(recording: Recording, layer: str | None) -> Layer:
+    return recording.layer(layer) if layer is not None else last_feature_maps("maximal_patches", recording)
+
+
+def _channels(channels: Any, C: int, layer: str) -> list[int]:
+    if channels is None:
+        return list(range(C))
+    chosen = [int(c) for c in ([channels] if isinstance(channels, int | np.integer) else channels)]
+    if not chosen or min(chosen) < 0 or max(chosen) >= C:
+        raise ValueError(f"maximal_patches: channels is {channels!r}; {layer} has {C}: give numbers from 0 to {C - 1}")
+    return list(dict.fromkeys(chosen))
+
+
+def _patch(cone: Cone, image: int, channel: int, place: int, value: float, shape: tuple[int, ...]) -> Patch:
+    H, W = cone.image
+    if len(shape) == 2:
+        return Patch(image, (), value, cone.box((channel,)) or Box(0, H - 1, 0, W - 1), None)
+    unit = tuple(int(i) for i in np.unravel_index(place, shape[2:]))
+    box = cone.box((channel, *unit))
+    if box is None:
+        raise ValueError(f"maximal_patches: unit {unit} of channel {channel} sees nothing of the image")
+    return Patch(image, unit, value, box, cone.unclipped((unit[0], unit[1])))
+
+
+def _place(p: Patch) -> str:
+    return f"{p.box.top}–{p.box.bottom}, {p.box.left}–{p.box.right}"
+
+
+def _on_canvas(p: Patch, pixels: np.ndarray) -> np.ndarray:
+    """The patch as (h, w, 3), with what lies beyond the image's border in light blue."""
+    tile = drawing.displayable(p.cut(pixels))
+    tile = np.repeat(tile[..., None], 3, axis=2) if tile.ndim == 2 else tile
+    if p.full is None:
+        return tile
+    canvas = np.broadcast_to(np.array([0.72, 0.84, 0.94]), (*p.full.size, 3)).copy()
+    top, left = p.box.top - p.full.top, p.box.left - p.full.left
+    canvas[top:top + tile.shape[0], left:left + tile.shape[1]] = tile
+    return canvas
+
+
+def _padded(tile: np.ndarray, H: int, W: int) -> np.ndarray:
+    """Units of one layer may see parts of different size: white below and to the right."""
+    h, w = tile.shape[:2]
+    return np.pad(tile, ((0, H - h), (0, W - w), (0, 0)), constant_values=1)
+
+
+def _said(p: Patch) -> str:
+    return "" if p.full else ", all a unit sees of an image"
