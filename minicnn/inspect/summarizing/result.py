@@ -70,8 +70,8 @@ class Summary(Result):
             f"The memory of a training step was not predicted: {self.why_no_memory}."])]
 
     def _work(self) -> Table:
-        columns = [Column("layer", True), Column("kind", True, aside=True), Column("output", True), Column("parameters"), Column("MACs forward"),
-                   Column("MACs backward")]
+        columns = [Column("layer", True), Column("kind", True, aside=True), Column("output", True), Column("parameters"),
+                   Column("MACs forward"), Column("MACs backward")]
         rows = [[row.name, row.kind, shape(row.output_shape), short(row.parameters), short(row.macs), short(row.macs_backward)]
                 for row in self.layers]
         rows.append([Bold("total"), "", "", Bold(short(self.total_parameters)), Bold(short(self.total_macs)),

@@ -93,7 +93,8 @@ class BatchNorm(Operation):
 
     def backward(self, k: NumPyKernels, step: Step, dy: Ghost, cache: Any) -> Gradients:
         x, gamma, beta, _ = cache
-        dx, dgamma, dbeta = k.batch_norm_grad(_planes(dy), _planes(x), gamma, beta, step.options.get("mean") is None, step.options.get("relu", False))
+        of_batch, relu = step.options.get("mean") is None, step.options.get("relu", False)
+        dx, dgamma, dbeta = k.batch_norm_grad(_planes(dy), _planes(x), gamma, beta, of_batch, relu)
         dx = Ghost(dx.block, x.shape, dx.itemsize, dx.channels_last and len(x.shape) == 4)
         return dx, None if gamma is None else dgamma, None if beta is None else dbeta
 
