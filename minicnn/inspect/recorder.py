@@ -139,7 +139,7 @@ def record(model: Module, x: Tensor, *, training: bool = False) -> Recording:
         if isinstance(x, Tensor) and x is y:
             note(identity_forward, (x,), {}, y)
 
-    with _following(model, running, found, pass_on), _mode(model, training), enable_grad(), watch(note):
+    with _following(model, running, found, pass_on), in_mode(model, training), enable_grad(), watch(note):
         y = model(x)
     last = made.get(id(y.array)) if isinstance(y, Tensor) else None
     if last is None or last is start:
@@ -195,7 +195,7 @@ def _following(model: Module, running: list[tuple[str, Module, int]], found: lis
 
 
 @contextlib.contextmanager
-def _mode(model: Module, training: bool) -> Iterator[None]:
+def in_mode(model: Module, training: bool) -> Iterator[None]:
     """In that mode for a while; afterwards modes, buffers and the stream of random numbers are what they were."""
     modes = [(module, module.training) for module in model.modules()]
     buffers = [(buffer, buffer.array.copy()) for buffer in model.buffers()] if training else []

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.inspect.recorder import _mode
+from minicnn.inspect.recorder import in_mode
 from minicnn.inspect.summarizing.saved import arrays, root
 from minicnn.nn import Module
 from minicnn.ops import cross_entropy
@@ -111,7 +111,7 @@ def _traced(model: Module, shape: Shape, dtype: Any) -> Tape:
         if node:
             nodes[id(node)] = number
 
-    with _mode(model, True), enable_grad(), watch(note):
+    with in_mode(model, True), enable_grad(), watch(note):
         y = model(x)
         if not isinstance(y, Tensor) or not steps:
             raise ValueError(f"{type(model).__name__}.forward must return one Tensor that it computed from its input")
