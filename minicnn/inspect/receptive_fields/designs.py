@@ -189,8 +189,10 @@ def _impossible(target: int, image: Pair, wanted: Pair | None, max_layers: int) 
     if wanted and (outputs := sorted({(plan.sizes(image) or [image])[-1] for plan in _fitting(target, image, None, max_layers)})):
         near = sorted(outputs, key=lambda size: (abs(size[0] - wanted[0]) + abs(size[1] - wanted[1]), size))[:4]
         return f"{what} and has an output of {wanted[0]}x{wanted[1]}; outputs that are possible: {', '.join(f'{h}x{w}' for h, w in near)}"
-    for smaller in range(target - 1, 0, -1):
-        if any(True for _ in _fitting(smaller, image, None, max_layers)):
-            nearest = max(plan.field for plan in _fitting(smaller, image, None, max_layers))
-            return f"{what}; the largest field that is possible is {nearest}x{nearest}"
-    return f"{what}; give more layers"
+    low, high = 1, target                                      # a field of at least `low` is possible, none of at least `high`
+    while high - low > 1:
+        middle = (low + high) // 2
+        possible = any(True for _ in _fitting(middle, image, None, max_layers))
+        low, high = (middle, high) if possible else (low, middle)
+    nearest = max((plan.field for plan in _fitting(low, image, None, max_layers)), default=1)
+    return f"{what}; the largest field that is possible is {nearest}x{nearest}"

@@ -57,13 +57,13 @@ class Plan:
         return replace(self, steps=tuple(replace(s, padding=_keeping(s)) for s in self.steps))
 
     def sizes(self, image: Pair) -> list[Pair] | None:
-        """(H, W) after each step; None if the image is too small."""
+        """(H, W) after each step; None if a window is larger than the map it slides over, so that part of it only ever sees padding."""
         found = [image]
         for step in self.steps:
-            try:
-                found.append(step.window.output_size(found[-1]))
-            except ValueError:
+            window = step.window
+            if any(e > n for e, n in zip(window.extent, found[-1], strict=True)):
                 return None
+            found.append(window.output_size(found[-1]))
         return found[1:]
 
     def widths(self, channels: int) -> list[int]:

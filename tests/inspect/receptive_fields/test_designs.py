@@ -93,6 +93,7 @@ def test_unpadded_where_only_that_gives_the_output() -> None:
 @pytest.mark.parametrize(("wishes", "message"), [
     ({"max_layers": 3, "target_rf": 99},
      "no network of at most 3 layers sees 99x99 of a 16x16 image; the largest field that is possible is "),
+    ({"target_rf": 2000}, "no network of at most 20 layers sees 2000x2000 of a 16x16 image; the largest field that is possible is "),
     ({"target_rf": 9, "output_size": (7, 9)}, "no network of at most 20 layers sees 9x9 of a 16x16 image and has an output of 7x9; "
                                               "outputs that are possible: 8x8, "),
     ({"target_rf": 9, "max_parameters": 3},
@@ -130,4 +131,4 @@ def test_the_command() -> None:
 def test_mistakes_in_the_command(args: tuple[str, ...], message: str) -> None:
     result = run(*args)
     assert result.exit_code == 1
-    assert message in (result.output + str(result.exception))
+    assert result.stderr.startswith(f"error: {message}")

@@ -164,4 +164,4 @@ def test_the_command(tmp_path: Path) -> None:
 ])
 def test_mistakes_in_the_command(args: tuple[str, ...], message: str) -> None:
     result = minicnn(*args)
-    assert (result.exit_code, result.output) == (1, f"error: {message}\n") or message in str(result.exception)
+    assert (result.exit_code, result.stderr) == (1, f"error: {message}\n")
