@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from minicnn.inspect.result import Result
 
 WHATS = {                        # what to show: how many images of the test set it takes, 0 for none
-    "filters": 0, "maps": 1, "activations": 500, "dead": 1000, "gradients": 64, "saliency": 6, "occlusion": 6, "gradcam": 6, "patches": 1000}
+    "filters": 0, "maps": 1, "activations": 500, "dead": 1000, "gradients": 64, "saliency": 6, "occlusion": 6, "gradcam": 6,
+    "patches": 1000}
 OF_A_LAYER = ("filters", "maps", "gradcam", "patches")
 OF_A_CLASS = ("saliency", "occlusion", "gradcam", "gradients")
 ANY_INPUT = ("maps", "activations", "dead", "gradients")       # random numbers will do, for a new network

@@ -17,7 +17,7 @@ from minicnn.nn import Module
 from minicnn.nn.functional import interpolate
 from minicnn.tensor import Tensor
 
-MANNER = Manner("Grad-CAM", "speaks for the class", overlaid=True, own=True)
+MANNER = Manner("Grad-CAM", "how much it speaks for the class", overlaid=True, own=True)
 
 
 def grad_cam(model: Module, x: Any, target: Target = None, layer: str | None = None, *, about: About | None = None) -> Heat:

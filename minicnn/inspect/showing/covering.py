@@ -15,11 +15,12 @@ from minicnn.kernels.window import pair
 from minicnn.nn import Module
 from minicnn.tensor import Tensor
 
-MANNER = Manner("occlusion", "drop of the probability where covered (mean over patches)", overlaid=True, own=False)
+MANNER = Manner("occlusion", "drop of the probability where it is covered", overlaid=False, own=False)
 
 
 def occlusion(model: Module, x: Any, target: Target = None, patch: int | Sequence[int] | None = None,
-              stride: int | Sequence[int] | None = None, *, fill: float | Sequence[float] | None = None, about: About | None = None) -> Heat:
+              stride: int | Sequence[int] | None = None, *, fill: float | Sequence[float] | None = None,
+              about: About | None = None) -> Heat:
     """How much the probability of a class drops when a patch is covered (Zeiler and Fergus: "Visualizing and Understanding Convolutional
     Networks", 2013):
 
@@ -35,7 +36,7 @@ def occlusion(model: Module, x: Any, target: Target = None, patch: int | Sequenc
     """
     x = given("occlusion", model, x)
     pixels = host(x)
-    N, C, H, W = pixels.shape
+    N, _, H, W = pixels.shape
     PH, PW = pair(patch if patch is not None else max(1, min(H, W) // 4), "patch", least=1)
     SH, SW = pair(stride if stride is not None else (max(1, PH // 2), max(1, PW // 2)), "stride", least=1)
     if PH > H or PW > W:
@@ -51,7 +52,8 @@ def occlusion(model: Module, x: Any, target: Target = None, patch: int | Sequenc
     before = probabilities(scores)
     drops = (before[np.arange(N), chosen][:, None] - covered).reshape(N, len(tops), len(lefts))
     settings = {"patch": f"{PH}x{PW}", "stride": f"{SH}x{SW}"}
-    return Heat(MANNER, _spread(drops, tops, lefts, (PH, PW), (H, W)), chosen, before, pixels, (about or About()).named(model), drops, settings)
+    heat = _spread(drops, tops, lefts, (PH, PW), (H, W))
+    return Heat(MANNER, heat, chosen, before, pixels, (about or About()).named(model), drops, settings)
 
 
 def _fill(fill: Any, pixels: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 
 from minicnn import figures
 from minicnn.document import Block, Column, Table
-from minicnn.inspect.recorder import record
+from minicnn.inspect.recorder import Op, Recording, record
 from minicnn.inspect.result import Result
 from minicnn.inspect.showing import drawing
 from minicnn.inspect.showing.about import About
@@ -68,13 +68,13 @@ class DeadUnits(Result):
         """One sentence: what to look at."""
         total = sum(len(relu.of_images) for relu in self.relus)
         almost = sum(len(relu.almost) for relu in self.relus)
-        more = f"; {almost} more are for at most 1 % of them" if almost else ""
+        more = f"; {almost} more {'is' if almost == 1 else 'are'} for at most 1 % of them" if almost else ""
         if not self.count:
             return f"All {total:,} channels and units behind ReLUs are active for some of the {self.images:,} images{more}."
         worst = max(self.relus, key=lambda relu: len(relu.dead))
         rest = self.count - len(worst.dead)
         return (f"{len(worst.dead)} of {len(worst.of_images)} channels of {worst.layer} are never active on {self.images:,} images"
-                f"{f', and {rest} of other layers' if rest else ''}: they pass on no gradient, so they cannot learn any more{more}.")
+                f"{f', and {rest} of other layers' if rest else ''}: images that leave a unit at 0 teach it nothing{more}.")
 
     def as_dict(self) -> dict[str, Any]:
         return {"network": self.about.network, "images": self.images, "verdict": self.verdict, "dead": self.count, "layers": [
@@ -83,7 +83,8 @@ class DeadUnits(Result):
 
     def figure(self) -> Figure:
         """For each ReLU the channels in the order of how many images they answer to."""
-        figure = figures.new(7.5, 0.42 * len(self.relus) + 1.9, f"{self.about.network}: for how many of {self.images:,} images is a channel active?")
+        title = f"{self.about.network}: for how many of {self.images:,} images is a channel active?"
+        figure = figures.new(7.5, 0.42 * len(self.relus) + 1.9, title)
         axes = figure.add_subplot()
         width = max(len(relu.of_images) for relu in self.relus)
         canvas = np.full((len(self.relus), max(width, 2)), np.nan)
@@ -93,7 +94,8 @@ class DeadUnits(Result):
         shown = axes.imshow(np.where(canvas == 0, np.nan, 100 * canvas), aspect="auto", interpolation="nearest", cmap="viridis", vmin=0,
                             vmax=100, extent=(0, 100, len(self.relus) - 0.5, -0.5))
         axes.set_facecolor(figures.RED)
-        axes.set_yticks(range(len(self.relus)), [f"{relu.layer} ({len(relu.dead)} of {len(relu.of_images)} dead)" for relu in self.relus], fontsize=8)
+        names = [f"{relu.layer} ({len(relu.dead)} of {len(relu.of_images)} dead)" for relu in self.relus]
+        axes.set_yticks(range(len(self.relus)), names, fontsize=8)
         axes.set_xlabel("channels of the layer in %, the least active first; dead ones are orange", fontsize=8)
         axes.hlines(np.arange(0.5, len(self.relus) - 0.5), 0, 100, color="white", linewidth=2)
         drawing.colour_bar(figure, shown, axes, "active for % of the images")
@@ -108,28 +110,31 @@ def dead_units(model: Module, loader_or_x: Any, *, about: About | None = None) -
 
     Raises ValueError for a network without a ReLU, and for no image.
     """
-    counts: dict[str, list[Any]] = {}
+    counts: dict[str, Any] = {}                                  # name -> (2, C): images, and values, with another number than 0
+    before: dict[str, str] = {}
     images = 0
     for x in batches("dead_units", model, loader_or_x):
         recording = record(model, x)
         images += len(x)
-        for layer in recording.layers:
-            for op in layer.ops:
-                if op.name in RELUS and len(op.shape) >= 2:
-                    active = host(op.output) != 0              # NaN is not 0 either
-                    rest = tuple(range(2, active.ndim))
-                    found = [active.any(axis=rest).sum(axis=0), active.mean(axis=rest).sum(axis=0)]
-                    before = next((recording.layer_of(i) for i in op.sources), None)
-                    name = f"{layer.name}.{op.name}" if sum(o.name in RELUS for o in layer.ops) > 1 else layer.name
-                    if name in counts and counts[name][2] == images:
-                        name = f"{name}#{op.call}"
-                    old = counts.get(name)
-                    counts[name] = [*(found if old is None else [a + b for a, b in zip(old[:2], found, strict=True)]), images,
-                                    before.name if before and before is not layer else ""]
+        for name, op in _relus(recording).items():
+            active = host(op.output) != 0                      # NaN is not 0 either
+            rest = tuple(range(2, active.ndim))
+            counts[name] = counts.get(name, 0) + np.stack([active.any(axis=rest).sum(axis=0), active.mean(axis=rest).sum(axis=0)])
+            sources = [layer.name for source in op.sources if (layer := recording.layer_of(source))]
+            before[name] = sources[0] if sources and sources[0] != name else ""
     if not counts:
         raise ValueError(f"dead_units: {type(model).__name__} has no ReLU")
-    relus = [ReluActivity(name, before, of_images / images, of_values / images) for name, (of_images, of_values, _, before) in counts.items()]
+    relus = [ReluActivity(name, before[name], *(found / images)) for name, found in counts.items()]
     return DeadUnits(relus, images, (about or About()).named(model))
+
+
+def _relus(recording: Recording) -> dict[str, Op]:
+    """By the name of the layer; ":2" marks the second in one layer."""
+    found = {}
+    for layer in recording.layers:
+        ops = [op for op in layer.ops if op.name in RELUS and len(op.shape) >= 2]
+        found |= {layer.name if i == 1 else f"{layer.name}:{i}": op for i, op in enumerate(ops, 1)}
+    return found
 
 
 def _listed(numbers: list[int], most: int = 6) -> str:

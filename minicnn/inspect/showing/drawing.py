@@ -51,8 +51,17 @@ def mosaic(axes: Axes, tiles: Sequence[np.ndarray], columns: int, labels: Sequen
             axes.text(left + W / 2 - 0.5, top - 0.5 - 0.04 * H, labels[i], fontsize=size, ha="center", va="bottom")
         axes.add_patch(_frame(left, top, H, W))
     shown = axes.imshow(canvas, interpolation="nearest", **options)
+    axes.set_xlim(-1, shape[1])
+    axes.set_ylim(shape[0], -1)
     axes.set_axis_off()
     return shown
+
+
+def outlined(axes: Axes, pixels: np.ndarray) -> None:
+    """Where the image is half bright, as a line: to see what lies below."""
+    grey = pixels.mean(axis=0)
+    if min(grey.shape) > 1 and grey.min() < grey.max():
+        axes.contour(grey, levels=[(float(grey.min()) + float(grey.max())) / 2], colors="#555555", linewidths=0.8)
 
 
 def _frame(left: int, top: int, H: int, W: int) -> Any:
@@ -64,11 +73,12 @@ def _frame(left: int, top: int, H: int, W: int) -> Any:
 def colours_for(values: np.ndarray) -> dict[str, Any]:
     """Colours for numbers: blue to red with white at 0 when some are negative, else from 0 up."""
     most = float(np.nanmax(np.abs(values), initial=0)) or 1.0
-    return {"cmap": SIGNED, "vmin": -most, "vmax": most} if np.nanmin(values, initial=0) < 0 else {"cmap": POSITIVE, "vmin": 0, "vmax": most}
+    signed = np.nanmin(values, initial=0) < 0
+    return {"cmap": SIGNED, "vmin": -most, "vmax": most} if signed else {"cmap": POSITIVE, "vmin": 0, "vmax": most}
 
 
 def colour_bar(figure: Figure, shown: Any, axes: Any, label: str) -> None:
-    bar = figure.colorbar(shown, ax=axes, shrink=0.8, aspect=30, pad=0.02)
+    bar = figure.colorbar(shown, ax=axes, shrink=0.9, aspect=30, pad=0.02)
     bar.set_label(label, fontsize=8)
     bar.ax.tick_params(labelsize=7)
 

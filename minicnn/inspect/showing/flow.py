@@ -147,7 +147,8 @@ def gradient_flow(model: Module, x: Any, labels: Any, *, training: bool = True, 
     found = iter(grad(loss, [t for t in wanted if t is not None], allow_unused=True)) if loss.requires_grad else iter(())
     norms = [None if t is None or (dt := next(found, None)) is None else _norm(host(dt)) for t in wanted]
     layers = [LayerGradient(layer.name, layer.kind, norm) for layer, norm in zip(recording.layers, norms, strict=False)]
-    weighted = [row for row, layer in zip(layers, recording.layers, strict=True) if row.norm is not None and _has_weights(layer, parameters)]
+    weighted = [row for row, layer in zip(layers, recording.layers, strict=True)
+                if row.norm is not None and _has_weights(layer, parameters)]
     rows = [ParameterGradient(name, norm, _norm(host(p)))
             for (name, p), norm in zip(parameters.items(), norms[len(layers):], strict=True)]
     return GradientFlow(float(loss.item()), layers, rows, weighted[0] if weighted else None, weighted[-1] if weighted else None, len(x),

@@ -20,7 +20,8 @@ COLUMNS, ROWS, LISTED = 6, 2, 12
 
 @dataclass(frozen=True)
 class Manner:
-    """name: of the method. meaning: of the numbers. overlaid: on the image. own: each image has a scale of its own."""
+    """name: of the method. meaning: of the numbers. overlaid: on the image, else the image's outline on it. own: each image has a scale of
+    its own."""
     name: str
     meaning: str
     overlaid: bool
@@ -59,15 +60,25 @@ class Heat(Result):
         return float((int(np.searchsorted(np.cumsum(positive), total / 2)) + 1) / positive.size) if total > 0 else None
 
     def blocks(self) -> list[Block]:
-        columns = [Column("image", True), Column("predicted", True), Column("asked about", True), Column("largest"),
-                   Column("at row, column"), Column("half of it in")]
+        columns = [Column("image", True), Column("predicted", True), Column("asked about", True), Column("largest"), Column("at"),
+                   Column("half in")]
         rows = [[self.about.image(i), f"{self.about.class_name(int(self.predicted[i]))} {self.probabilities[i].max():.1%}",
                  f"{self.about.class_name(int(t))} {self.probabilities[i, t]:.1%}", f"{self.heat[i].max():.3g}",
-                 "{}, {}".format(*self.peak(i)), "nothing" if (area := self.area(i)) is None else f"{area:.1%} of it"]
+                 "{}, {}".format(*self.peak(i)), "–" if (area := self.area(i)) is None else f"{area:.1%}"]
                 for i, t in enumerate(self.target[:LISTED])]
+        notes = [f"The numbers are: {self.manner.meaning}. at: row, column of the largest.",
+                 "half in: the share of the pixels that holds half of all that is positive."]
+        if (self.target == self.predicted).all():
+            columns, rows = [*columns[:2], *columns[3:]], [[*row[:2], *row[3:]] for row in rows]
+            notes.insert(0, "For the class that is predicted.")
+        if more := drawing.left_out(len(rows), len(self.heat), "images", "the first"):
+            notes.append(more)
+        return [Table(self.title, columns, rows, notes), self.verdict]
+
+    @property
+    def title(self) -> str:
         said = ", ".join(f"{name} {value}" for name, value in self.settings.items())
-        notes = [f"{self.manner.meaning}.", *([drawing.left_out(len(rows), len(self.heat), "images", "the first")] if len(rows) < len(self.heat) else [])]
-        return [Table(f"{self.about.network}: {self.manner.name}{f' ({said})' if said else ''}", columns, rows, notes), self.verdict]
+        return f"{self.about.network}: {self.manner.name}{f' ({said})' if said else ''}"
 
     @property
     def verdict(self) -> str:
@@ -88,14 +99,14 @@ class Heat(Result):
         target, predicted = int(self.target[i]), int(self.predicted[i])
         return {"image": self.about.image(i), "true": self.about.true(i), "predicted": self.about.class_name(predicted),
                 "predicted_probability": float(self.probabilities[i, predicted]), "target": self.about.class_name(target),
-                "target_probability": float(self.probabilities[i, target]), "peak": self.peak(i), "half_in": self.area(i), "heat": self.heat[i]}
+                "target_probability": float(self.probabilities[i, target]), "peak": self.peak(i), "half_in": self.area(i),
+                "heat": self.heat[i]}
 
     def figure(self) -> Figure:
         """Each image, and below it its map."""
         count = min(len(self.heat), COLUMNS * ROWS)
         rows, columns = drawing.grid(count, COLUMNS)
-        said = ", ".join(f"{name} {value}" for name, value in self.settings.items())
-        figure = figures.new(max(6.0, 1.65 * columns + 1.2), rows * 3.9 + 1.0, f"{self.about.network}: {self.manner.name}{f' ({said})' if said else ''}")
+        figure = figures.new(max(6.0, 1.65 * columns + 1.2), rows * 3.9 + 1.0, self.title)
         panels = figure.subplots(2 * rows, columns, squeeze=False)
         pixels = self.about.shown(self.x)
         lower = [panels[2 * r + 1, c] for r in range(rows) for c in range(columns)]
@@ -107,7 +118,8 @@ class Heat(Result):
             drawing.image(upper, pixels[i])
             self._headings(upper, lower[i], i)
             shown = self._map(lower[i], pixels[i], i, count)
-        drawing.colour_bar(figure, shown, list(panels.flat), self.manner.meaning + (", each image scaled to its largest" if self.manner.own else ""))
+        scale = ", in each image divided by its largest" if self.manner.own else ""
+        drawing.colour_bar(figure, shown, list(panels.flat), f"{self.manner.meaning}{scale}")
         drawing.note(figure, drawing.left_out(count, len(self.heat), "images", "the first"))
         return figure
 
@@ -115,18 +127,23 @@ class Heat(Result):
         true, predicted = self.about.true(i), self.about.class_name(int(self.predicted[i]))
         wrong = true is not None and self.about.labels is not None and int(self.about.labels[i]) != self.predicted[i]
         first = f"true: {true}\n" if true is not None else f"{self.about.image(i)[:24]}\n"
-        upper.set_title(f"{first}seen: {predicted} {self.probabilities[i].max():.0%}", fontsize=8, color=drawing.WRONG if wrong else drawing.RIGHT)
+        colour = drawing.WRONG if wrong else drawing.RIGHT
+        upper.set_title(f"{first}seen: {predicted} {self.probabilities[i].max():.0%}", fontsize=8, color=colour)
         target = int(self.target[i])
         largest = f"\nlargest {self.heat[i].max():.2g}" if self.manner.own else ""
         lower.set_title(f"for {self.about.class_name(target)} {self.probabilities[i, target]:.0%}{largest}", fontsize=8)
 
     def _map(self, axes: Any, pixels: np.ndarray, i: int, count: int) -> Any:
         heat = self.heat[i]
-        options = {"cmap": "inferno", "vmin": 0, "vmax": 1}
-        if self.manner.own:
-            heat = heat / (heat.max() if heat.max() > 0 else 1)
+        if not self.manner.own:
+            most = float(np.abs(self.heat[:count]).max()) or 1.0
+            shown = axes.imshow(heat, cmap=drawing.SIGNED, vmin=-most, vmax=most, interpolation="nearest")
         else:
-            options = drawing.colours_for(self.heat[:count])
-        if self.manner.overlaid:
-            axes.imshow(pixels.mean(axis=0), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-        return axes.imshow(heat, alpha=0.6 if self.manner.overlaid else 1.0, interpolation="nearest", **options)
+            heat = heat / (heat.max() if heat.max() > 0 else 1)
+            if self.manner.overlaid:
+                axes.imshow(pixels.mean(axis=0), cmap="gray", vmin=0, vmax=1.25, interpolation="nearest")
+            alpha = 0.75 * np.clip(heat, 0, 1) ** 0.5 if self.manner.overlaid else None          # where there is no heat the image is seen
+            shown = axes.imshow(heat, cmap="inferno", vmin=0, vmax=1, alpha=alpha, interpolation="nearest")
+        if not self.manner.overlaid and not self.manner.own:
+            drawing.outlined(axes, pixels)
+        return shown

@@ -35,7 +35,8 @@ def given(what: str, model: Module, x: Any, *, images: bool = True) -> Tensor:
     if images and array.ndim == 3:
         array = array[None]
     if (images and array.ndim != 4) or array.ndim < 2:
-        raise ValueError(f"{what}: x must be {'(N, C, H, W), or (C, H, W) for one image' if images else '(N, ...)'}, got shape {array.shape}")
+        axes = "(N, C, H, W), or (C, H, W) for one image" if images else "(N, ...)"
+        raise ValueError(f"{what}: x must be {axes}, got shape {array.shape}")
     if 0 in array.shape:
         raise ValueError(f"{what}: x has shape {array.shape}: there is nothing to look at")
     finite = np.isfinite(devices.host(array))

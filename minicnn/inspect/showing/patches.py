@@ -61,15 +61,15 @@ class MaximalPatches(Result):
         shown = self.strongest[:LISTED]
         rows = [[str(c), f"{p[0].activation:.4g}", f"{p[-1].activation:.4g}", self.about.image(p[0].image), _place(p[0]), self._classes(p)]
                 for c in shown for p in [self.patches[c]]]
-        columns = [Column("channel"), Column("largest"), Column(f"{len(self.patches[shown[0]])}th"), Column("for", True),
+        columns = [Column("channel"), Column("largest"), Column(f"no. {len(self.patches[shown[0]])}"), Column("for", True),
                    Column("rows, columns", True), Column("classes of the images", True, aside=True)]
         if self.about.labels is None:
             columns, rows = columns[:-1], [row[:-1] for row in rows]
         notes = ["rows, columns: the pixels of that image that the unit sees; of each image only its largest unit counts."]
         if more := drawing.left_out(len(shown), len(self.patches), "channels", "those with the largest activations"):
             notes.append(more)
-        return [Table(f"{self.about.network}, {self.layer}: what activates its channels most, in {len(self.x):,} images", columns, rows, notes),
-                self.verdict]
+        title = f"{self.about.network}, {self.layer}: what activates its channels most, in {len(self.x):,} images"
+        return [Table(title, columns, rows, notes), self.verdict]
 
     def _classes(self, patches: list[Patch]) -> str:
         """"Sneaker 7, Boot 2": how many of the images are of which class."""
@@ -90,14 +90,16 @@ class MaximalPatches(Result):
         labels = np.asarray(self.about.labels)
         pure = [c for c, found in self.patches.items() if c not in silent and len({int(labels[p.image]) for p in found}) == 1]
         if not pure:
-            return f"{said}No channel of {self.layer} finds its {self.top} strongest patches in images of one class only: its features are shared."
+            return f"{said}No channel of {self.layer} finds all of its {self.top} strongest patches in images of one class."
         first = pure[0]
-        return (f"{said}{len(pure)} of {len(self.patches)} channels of {self.layer} find all of their {self.top} strongest patches in images "
-                f"of one class, such as channel {first} ({self.about.class_name(int(labels[self.patches[first][0].image]))}).")
+        example = f"channel {first} ({self.about.class_name(int(labels[self.patches[first][0].image]))})"
+        return (f"{said}{len(pure)} of {len(self.patches)} channels of {self.layer} find all of their {self.top} strongest patches "
+                f"in images of one class, such as {example}.")
 
     def as_dict(self) -> dict[str, Any]:
+        channels = {c: [self._patch(p) for p in found] for c, found in self.patches.items()}
         return {"network": self.about.network, "layer": self.layer, "kind": self.kind, "images": len(self.x), "verdict": self.verdict,
-                "channels": {c: [self._patch(p) for p in found] for c, found in self.patches.items()}}
+                "channels": channels}
 
     def _patch(self, p: Patch) -> dict[str, Any]:
         return {"image": p.image, "name": self.about.image(p.image), "true": self.about.true(p.image), "unit": list(p.unit),
@@ -130,8 +132,8 @@ class MaximalPatches(Result):
         return figure
 
 
-def maximal_patches(model: Module, images: Any, layer: str | None = None, channels: int | Sequence[int] | None = None, top: int = 9, *,
-                    about: About | None = None) -> MaximalPatches:
+def maximal_patches(model: Module, images: Any, layer: str | None = None, channels: int | Sequence[int] | None = None,
+                    top: int = 9, *, about: About | None = None) -> MaximalPatches:
     """For each channel of a layer the `top` units, each of another image, with the largest values, and what they see, to the pixel.
 
     images: (N, C, H, W) as the network is fed with them, or a loader of batches. layer: a name as in a summary; None: the last
@@ -165,7 +167,8 @@ def maximal_patches(model: Module, images: Any, layer: str | None = None, channe
     chosen = _channels(channels, values.shape[1], used.name)
     patches = {c: [_patch(cone, int(n), c, int(places[n, c]), float(values[n, c]), used.shape)
                    for n in np.argsort(-values[:, c], kind="stable")[:top]] for c in chosen}
-    return MaximalPatches(used.name, used.kind, patches, np.concatenate([host(x) for x in found]), int(top), (about or About()).named(model))
+    pixels = np.concatenate([host(x) for x in found])
+    return MaximalPatches(used.name, used.kind, patches, pixels, int(top), (about or About()).named(model))
 
 
 def _layer(recording: Recording, layer: str | None) -> Layer:

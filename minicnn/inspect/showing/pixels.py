@@ -15,7 +15,7 @@ from minicnn.kernels import devices
 from minicnn.nn import Module
 from minicnn.tensor import Tensor
 
-MANNER = Manner("saliency", "|d score / d pixel|, the largest of the channels", overlaid=False, own=True)
+MANNER = Manner("saliency", "|d score / d pixel|", overlaid=False, own=True)
 
 
 def saliency(model: Module, x: Any, target: Target = None, *, samples: int = 1, noise: float = 0.15, seed: int = 0,
@@ -52,7 +52,8 @@ def saliency(model: Module, x: Any, target: Target = None, *, samples: int = 1, 
             total += _gradients(record(model, Tensor(devices.beside(noisy, x.array))), chosen)
         gradients = (total / samples).astype(pixels.dtype)
     settings = {} if samples == 1 else {"SmoothGrad samples": samples, "noise": noise}
-    return Heat(MANNER, np.abs(gradients).max(axis=1), chosen, probabilities(scores), pixels, (about or About()).named(model), gradients, settings)
+    heat = np.abs(gradients).max(axis=1)
+    return Heat(MANNER, heat, chosen, probabilities(scores), pixels, (about or About()).named(model), gradients, settings)
 
 
 def _gradients(recording: Any, chosen: np.ndarray) -> np.ndarray:

@@ -62,8 +62,8 @@ class ActivationStatistics(Result):
     def blocks(self) -> list[Block]:
         rows = [[r.name, r.kind, f"{r.mean:.3g}", f"{r.std:.3g}", f"{r.min:.3g}", f"{r.max:.3g}", f"{r.zeros:.1%}",
                  "" if r.saturated is None else f"{r.saturated:.1%}"] for r in self.layers]
-        columns = [Column("layer", True), Column("kind", True), Column("mean"), Column("std"), Column("min"), Column("max"), Column("zeros"),
-                   Column("saturated")]
+        columns = [Column("layer", True), Column("kind", True, aside=True),
+                   *map(Column, ("mean", "std", "min", "max", "zeros", "saturated"))]
         if all(r.saturated is None for r in self.layers):
             columns, rows = columns[:-1], [row[:-1] for row in rows]
         return [Table(f"{self.about.network}: what the layers give for {self.images:,} images", columns, rows), self.verdict]
@@ -76,7 +76,8 @@ class ActivationStatistics(Result):
             return f"{broken.not_finite:,} values of {broken.name} are not finite: it is the first layer where numbers overflow."
         flat = [r.name for r in self.layers if r.values > r.shape[0] and r.std == 0]
         if flat:
-            return f"{flat[0]} gives the same value everywhere{f', and so do {len(flat) - 1} more layers' if len(flat) > 1 else ''}: nothing passes through."
+            others = f", and so do {len(flat) - 1} more layers" if len(flat) > 1 else ""
+            return f"{flat[0]} gives the same value everywhere{others}: nothing passes through."
         saturated = max((r for r in self.layers if r.saturated is not None), key=lambda r: r.saturated or 0.0, default=None)
         widest, narrowest = max(self.layers, key=lambda r: r.std), min(self.layers, key=lambda r: r.std)
         more = f" {saturated.saturated:.0%} of {saturated.name} is saturated." if saturated and saturated.saturated else ""

@@ -57,7 +57,8 @@ class Filters(Result):
             said.append(f"{len(self.empty)} of {F} filters are next to 0 (norm below 1 % of the median): {_listed(self.empty)}")
         if self.alike:
             i, j, cosine = max(self.alike, key=lambda pair: abs(pair[2]))
-            said.append(f"{len(self.alike)} pairs of filters do nearly the same (|cosine| at least {ALIKE}), such as {i} and {j} ({cosine:+.3f})")
+            pairs = f"{len(self.alike)} pairs" if len(self.alike) > 1 else "1 pair"
+            said.append(f"{pairs} of filters do nearly the same (|cosine| at least {ALIKE}), such as {i} and {j} ({cosine:+.3f})")
         if not said:
             return f"None of the {F} filters of {self.layer} is next to 0, and no two of them do the same."
         return f"{self.layer}: {'; '.join(said)}."
@@ -72,7 +73,7 @@ class Filters(Result):
 
     def figure(self) -> Figure:
         """RGB filters in colour; of one channel side by side; of more a row a filter. A linear layer as a matrix."""
-        title = f"{self.about.network}, {self.layer}: {self.kind} weights, {len(self.weight)} x {self._size()}"
+        title = f"{self.about.network}, {self.layer}: {self.kind}, {len(self.weight)} filters of {self._size()}"
         if self.weight.ndim == 2:
             return _matrix(title, self.weight)
         C = self.weight.shape[1]
@@ -129,14 +130,15 @@ def _side_by_side(title: str, weight: np.ndarray) -> Figure:
     """Filters of one channel, or of three in colour."""
     shown = weight[:MOST]
     rows, columns = drawing.grid(len(shown), 8 if len(shown) <= 32 else 12)
-    figure = figures.new(max(6.5, 0.95 * columns + 1), 1.15 * rows + 1.3, title)
+    figure = figures.new(max(6.5, 0.95 * columns + 1), 1.15 * rows + 1.0, title)
     axes = figure.add_subplot()
     labels = [f"filter {i}" if columns <= 8 else str(i) for i in range(len(shown))]
     missing = drawing.left_out(len(shown), len(weight), "filters")
     if weight.shape[1] == 3:
         most = float(np.abs(shown).max()) or 1.0
         drawing.mosaic(axes, [w.transpose(1, 2, 0) / (2 * most) + 0.5 for w in shown], columns, labels)
-        drawing.note(figure, "; ".join(filter(None, [f"red, green, blue: the weights of the three channels; grey is 0, full colour ±{most:.2g}", missing])))
+        colours = f"red, green, blue: the weights of the three channels; grey is 0, full colour ±{most:.2g}"
+        drawing.note(figure, "; ".join(filter(None, [colours, missing])))
         return figure
     picture = drawing.mosaic(axes, [w[0] for w in shown], columns, labels, **_signed(shown))
     drawing.colour_bar(figure, picture, axes, "weight")
