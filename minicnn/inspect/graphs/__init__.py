@@ -1,1 +1,7 @@
-"""A convolutional network as a graph of units, and what shifting its input does."""
+"""A network as a graph: which unit reads which, and what of a picture that moves its output follows."""
+from minicnn.inspect.graphs.connectivity import Connectivity, connectivity
+from minicnn.inspect.graphs.degrees import Degrees
+from minicnn.inspect.graphs.layer_graph import LayerGraph
+from minicnn.inspect.graphs.wiring import Edges, Wiring
+
+__all__ = ["Connectivity", "Degrees", "Edges", "LayerGraph", "Wiring", "connectivity"]
