@@ -1,0 +1,81 @@
+"""Which layer reads which, as a picture: time runs down, branches stand side by side."""
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from minicnn import figures
+from minicnn.inspect.graphs.tables import number, size
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from minicnn.inspect.graphs.connectivity import Connectivity
+
+MOST = 120                         # layers in one picture
+FOLD = 14                          # rows of a picture; longer networks go on in the next column
+WIDTH, HEIGHT = 2.5, 0.62          # inches of a place
+
+
+def draw(found: Connectivity) -> Figure:
+    """Raises ValueError for too many layers."""
+    if len(found.layers) > MOST:
+        raise ValueError(f"{found.model} has {len(found.layers)} layers: pictures have at most {MOST}; export it with to_dot")
+    places = layout({layer.name: layer.sources for layer in found.layers})
+    rows = 1 + max(row for row, _ in places.values())
+    lanes = 1 + max(lane for _, lane in places.values())
+    columns = -(-rows // FOLD)
+    width, height = columns * lanes * WIDTH + 0.3, min(rows, FOLD) * HEIGHT + 0.9
+    figure = figures.new(max(width, 5), height, f"{found.model}, {size(found.input_shape)} input: edges of each layer, units of its output")
+    axes = figure.add_subplot()
+    axes.set_axis_off()
+    axes.set_xlim(-0.5, columns * lanes - 0.5)
+    axes.set_ylim(min(rows, FOLD) - 0.5, -0.5)
+    at = {name: (row // FOLD * lanes + lane, row % FOLD) for name, (row, lane) in places.items()}
+    for layer in found.layers:
+        for source in layer.sources:
+            _arrow(axes, at[source], at[layer.name])
+    _box(axes, at["input"], "input", size(found.input_shape), "white")
+    for layer in found.layers:
+        colour = figures.SKY if layer.learnt and layer.joins else figures.YELLOW if layer.joins else "white"
+        edges = f"{number(layer.edges)} edges" if layer.wirings else "edges not known"
+        _box(axes, at[layer.name], layer.name, f"{edges}, {size(layer.shape)}", colour)
+    from matplotlib.patches import Patch
+
+    figure.legend(handles=[Patch(facecolor=colour, edgecolor="black", label=label) for colour, label in (
+        (figures.SKY, "joins values, with weights"), (figures.YELLOW, "joins values, without weights"), ("white", "value by value"))],
+        loc="outside lower center", ncols=3, fontsize=8, frameon=False)
+    return figure
+
+
+def layout(sources: dict[str, list[str]]) -> dict[str, tuple[int, int]]:
+    """(row, lane) of the input and of every layer: the row is the longest way from the input, lanes are free places in it.
+
+    >>> from minicnn.inspect.graphs.layer_drawing import layout
+    >>> layout({"conv": ["input"], "short": ["input"], "relu": ["conv"], "add": ["relu", "short"]})
+    {'input': (0, 0), 'conv': (1, 0), 'short': (1, 1), 'relu': (2, 0), 'add': (3, 0)}
+    """
+    places = {"input": (0, 0)}
+    taken: dict[int, int] = {0: 1}
+    for name, reads in sources.items():
+        row = 1 + max((places[source][0] for source in reads), default=0)
+        places[name] = row, taken.get(row, 0)
+        taken[row] = taken.get(row, 0) + 1
+    return places
+
+
+def _box(axes: Any, at: tuple[int, int], name: str, text: str, colour: str) -> None:
+    axes.text(*at, f"{_short(name)}\n{_short(text)}", ha="center", va="center", fontsize=7.5, linespacing=1.15, parse_math=False,
+              bbox={"boxstyle": "round,pad=0.3", "facecolor": colour, "edgecolor": "black", "linewidth": 0.8}, zorder=3)
+
+
+def _short(text: str, most: int = 34) -> str:
+    return text if len(text) <= most else f"{text[:most - 3]}..."
+
+
+def _arrow(axes: Any, start: tuple[int, int], end: tuple[int, int]) -> None:
+    """Straight to the next row; past rows in between, and to the next column, in a bow."""
+    (x0, y0), (x1, y1) = start, end
+    next_row = y1 - y0 == 1
+    bow = "arc3,rad=0" if next_row else "arc3,rad=-0.35" if x0 == x1 else "arc3,rad=0.12"
+    axes.annotate("", end, start, zorder=1, arrowprops={"arrowstyle": "-|>", "color": figures.BLACK if next_row else figures.RED,
+                                                        "linewidth": 1, "shrinkA": 13, "shrinkB": 13, "connectionstyle": bow})
