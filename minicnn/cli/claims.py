@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def claims(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Claims to check (see --list).", show_default="all")] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Which to check (see --list).", show_default="all")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Leave out those that train networks.")] = False,
     seeds: Annotated[int, typer.Option(help="How often to train each network.")] = 3,
     listed: Annotated[bool, typer.Option("--list", help="Print the names and claims, and check none.")] = False,
@@ -52,11 +52,14 @@ def claims(
     shown = options.console()
 
     def show(finding: Finding) -> None:
+        if screen.is_terminal:
+            say("")
         finding.show(shown)
         shown.print()
 
     def say(text: str) -> None:
-        screen.print(f"training: {text}".ljust(screen.width - 1)[:screen.width - 1], end="\r")
+        """On one line of the terminal, over what it said before; nothing clears it."""
+        screen.print((f"training: {text}" if text else "").ljust(screen.width - 1)[:screen.width - 1], end="\r")
 
     with options.backend(backend), options.compilation():
         found = check_claims([each.name for each in wanted], seeds=seeds, each=None if json or markdown else show,

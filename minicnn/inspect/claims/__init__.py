@@ -9,4 +9,5 @@ from minicnn.inspect.claims import parameters, fields, arithmetic, shifting, pos
 from minicnn.inspect.claims.registry import CLAIMS, Answer, Claim
 from minicnn.inspect.claims.result import Claims, Finding, check_claims
 
-__all__ = ["CLAIMS", "Answer", "Claim", "Claims", "Finding", "arithmetic", "check_claims", "depth", "fields", "parameters", "position", "shifting"]
+__all__ = ["CLAIMS", "Answer", "Claim", "Claims", "Finding", "arithmetic", "check_claims", "depth", "fields", "parameters", "position",
+           "shifting"]

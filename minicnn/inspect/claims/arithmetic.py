@@ -26,7 +26,7 @@ def worked_window(quoted: str) -> Answer:
     red = sum(term.product for term in found.terms if term.place["c"] == 0)
     close = abs(found.kernel + 2.4) <= found.bound and abs(red + 0.8) <= found.bound
     return Answer(verdict(close), f"{found.kernel:.7g} (red: {red:.3g})",
-                  f"The kernel's float32 number is {abs(found.kernel + 2.4):.1e} from -2.4, and {len(found.terms)} terms may round by up to "
+                  f"The kernel's float32 number is {abs(found.kernel + 2.4):.1e} from -2.4; {len(found.terms)} terms may round by up to "
                   f"{found.bound:.1e}. Each row of each channel falls by 0.2 to the right, and the weights of a column add up to 4: "
                   "3 channels x 4 x (-0.2).", {"kernel": found.kernel, "total": found.total, "bound": found.bound, "red": red})
 
@@ -38,8 +38,8 @@ def _size(quoted: str, conv: nn.Conv2d, image: int, why: str) -> Answer:
 
 @claim("output-size", "A 64x64 image under a 5x5 kernel, stride 2, padding 2", "32x32")
 def output_size(quoted: str) -> Answer:
-    return _size(quoted, nn.Conv2d(1, 1, 5, stride=2, padding=2), 64, "floor((64 - 5 + 2*2) / 2) + 1 = floor(31.5) + 1: the stride does not "
-                 "divide 63, and the last padded row and column are never read.")
+    return _size(quoted, nn.Conv2d(1, 1, 5, stride=2, padding=2), 64, "floor((64 - 5 + 2*2) / 2) + 1 = floor(31.5) + 1: the stride does "
+                 "not divide 63, and the last padded row and column are never read.")
 
 
 @claim("no-padding", "A 224x224 image under a 3x3 kernel without padding", "222x222")
@@ -52,8 +52,9 @@ def strided_parameters(quoted: str) -> Answer:
     same, wider, plain = (nn.Conv2d(64, F, 3, stride=s, padding=1) for F, s in ((64, 2), (128, 2), (64, 1)))
     square = 3**2 * 64**2
     right = weights(same) == square == weights(plain)
-    return Answer(DEPENDS if right and weights(wider) != square else verdict(right), f"{weights(same):,} + {biases(same)} biases (64 channels)",
-                  f"k² x C_in x C_out + C_out biases: kernel² x channels² ({square:,}) where both numbers of channels are the same and there is no bias; "
-                  f"64 to 128 channels take {parameters(wider):,}. The stride itself costs nothing: stride 1 has as many, and reading every second "
-                  "pixel of a convolution that is there anyway adds none.",
+    return Answer(DEPENDS if right and weights(wider) != square else verdict(right),
+                  f"{weights(same):,} + {biases(same)} biases (64 channels)",
+                  f"It is kernel² x C_in x C_out + C_out: the quoted formula gives {square:,}, which is right for as many "
+                  f"channels out as in, without biases; 64 to 128 channels take {parameters(wider):,}. The stride itself costs nothing: "
+                  "stride 1 has as many.",
                   {"weights": weights(same), "parameters": parameters(same), "wider": parameters(wider), "stride_1": parameters(plain)})

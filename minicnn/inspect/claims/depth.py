@@ -104,11 +104,12 @@ def measure(n: int, residual: bool, norm: bool, budget: Budget, name: str) -> di
 
 @claim("plain-or-residual", "Without residual connections, very deep CNNs fail to train (20 layers)", "fail to train", trained=True)
 def plain_or_residual(quoted: str, budget: Budget) -> Answer:
-    found = {f"{name}, {'batch norm' if norm else 'no norm'}": measure(n, residual, norm, budget, f"{name}, {'with' if norm else 'no'} batch norm")
-             for norm in (True, False) for name, n, residual in VARIANTS}
+    found = {title: measure(n, residual, norm, budget, title) for norm in (True, False) for name, n, residual in VARIANTS
+             for title in [f"{name}, {'batch norm' if norm else 'no norm'}"]}
     rows = [[name, f"{each['parameters']:,}", f"{each['rate']:g}", _spread(each["ends"], "{:.2f}"), _spread(each["accuracies"], "{:.0%}")]
             for name, each in found.items()]
-    table = Table("", [Column("network", left=True), Column("parameters"), Column("best rate"), Column("training loss"), Column("test accuracy")], rows,
+    columns = [Column("network", left=True), *map(Column, ("parameters", "best rate", "training loss", "test accuracy"))]
+    table = Table("", columns, rows,
                   [f"8x8 digits, {budget.steps or STEPS} steps of Adam on {BATCH} images; mean of {budget.seeds} seeds and their range.",
                    f"best rate: of {' and '.join(map(str, RATES))}, the one with the lower training loss.",
                    f"training loss: mean of the last {LAST} steps; guessing gives ln 10 = {np.log(10):.2f}.",

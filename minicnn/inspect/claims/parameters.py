@@ -71,7 +71,8 @@ def vgg16_fc1(quoted: str) -> Answer:
 @claim("vgg16-totals", "VGG-16's convolutions; its fully connected layers", "~9.5M; ~123M parameters")
 def vgg16_totals(quoted: str) -> Answer:
     classifier = [Linear(512 * 7 * 7, 4096), Linear(4096, 4096), Linear(4096, 1000)]
-    conv, fc, thirteen = sum(map(parameters, _vgg(2, 2, 3, 3, 3))), sum(map(parameters, classifier)), sum(map(parameters, _vgg(2, 2, 2, 2, 2)))
+    layers = _vgg(2, 2, 3, 3, 3), classifier, _vgg(2, 2, 2, 2, 2)
+    conv, fc, thirteen = (sum(map(parameters, each)) for each in layers)
     return Answer(verdict(abs(conv / 9.5e6 - 1) < 0.01 and int(fc / 1e6) == 123), f"{conv:,}; {fc:,} parameters",
                   f"In all {conv + fc:,}. The fully connected layers have {fc / (conv + fc):.1%} of them. "
                   f"The number quoted for the convolutions is near that of VGG-13, which has {thirteen:,} in them.",
@@ -116,8 +117,9 @@ def unshared_8x8(quoted: str) -> Answer:
     found, (said, times) = unshared(conv, (8, 8)), numbers(quoted)
     factor = found // weights(conv)
     return Answer(verdict((found, factor) == (said, times)), f"{found:,} weights; {factor}x",
-                  f"64 filters x 8x8 positions x 27 weights. The factor is the number of positions, whatever the number of filters; the quoted "
-                  f"one is {times // factor} times that.", {"weights": found, "factor": factor, "shared": weights(conv)})
+                  "64 filters x 8x8 positions x 27 weights. The factor is the number of positions, whatever the number of filters; "
+                  f"the quoted numbers are {times // factor} times the true ones.",
+                  {"weights": found, "factor": factor, "shared": weights(conv)})
 
 
 @claim("local-connectivity", "A unit reads 27 values of a 224x224 RGB image, instead of 150,528", "~150,000x fewer connections")
@@ -145,8 +147,8 @@ def combined_savings(quoted: str) -> Answer:
 def filter_channels(quoted: str) -> Answer:
     found = {C: parameters(nn.Conv2d(C, 64, 3)) for C in (1, 3, 13)}
     said = ", ".join(f"{n:,} with {C}" for C, n in found.items())
-    return Answer(verdict(len(found) == 1), "1, 3, 13, ...", "As many as the images have: grey ones 1, RGB 3, a satellite's 13. A 3x3 convolution "
-                  f"to 64 channels has {said}.", {"parameters": found})
+    return Answer(verdict(len(found) == 1), "1, 3, 13, ...", "As many as the images have: grey ones 1, RGB 3, a satellite's 13. "
+                  f"The parameters of a 3x3 convolution to 64 channels: {said}.", {"parameters": found})
 
 
 @claim("layer-as-dense", "VGG-16's convolutions against fully connected layers between the same numbers of units", "millions; trillions")
@@ -154,7 +156,7 @@ def layer_as_dense(quoted: str) -> Answer:
     conv = nn.Conv2d(64, 64, 3, padding=1)
     units = conv.out_channels * positions(conv, IMAGE)
     return Answer(verdict(units**2 > 1e12), f"second layer: {parameters(conv):,}; {units**2:,}",
-                  f"Both sides of it have {units:,} values, and a fully connected layer a weight for each pair: this layer alone {units**2 / 1e12:.1f} "
-                  "trillion.", {"parameters": parameters(conv), "dense": units**2})
+                  f"Both sides of it have {units:,} values, and a fully connected layer a weight for each pair: "
+                  f"{units**2 / 1e12:.1f} trillion for this layer alone.", {"parameters": parameters(conv), "dense": units**2})
 
 

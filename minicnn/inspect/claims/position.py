@@ -1,12 +1,14 @@
 """The claim that a convolutional network cannot know where things are, on a task of two lines: is the dot in the upper or the lower half?
 
-A network of L 3x3 convolutions and a maximum over the image knows nothing of where the dot is, as long as no unit sees the dot and the border
-together: 2L pixels from the border. Nearer, zero padding tells it, and so does the lack of padding, since border pixels are in fewer windows.
+A network of L 3x3 convolutions and a maximum over the image knows nothing of where the dot is, as long as no unit sees the dot and the
+border together: 2L pixels from the border. Nearer, zero padding tells it, and so does the lack of padding, since border pixels are in fewer
+windows.
 """
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -57,7 +59,7 @@ class Net(nn.Module):
         channels = [2 if kind == "coordinates" else 1, *[WIDTH] * LAYERS]
         self.kind = kind
         self.convs = nn.Sequential(*[nn.Conv2d(c, f, 3, padding=1 if kind == "zeros" else 0)
-                                     for c, f in zip(channels, channels[1:], strict=False)])
+                                     for c, f in pairwise(channels)])
         self.head = nn.Linear(WIDTH, 2)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -88,18 +90,20 @@ def absolute_position(quoted: str, budget: Budget) -> Answer:
                 found[task.name][kind].append(accuracy(net, task.all()))
     rows = [[KINDS[kind], *(_spread(found[task.name][kind]) for task in (NEAR, FAR))] for kind in KINDS]
     table = Table("", [Column("dots", left=True), Column(NEAR.name), Column(FAR.name)], rows,
-                  [f"Upper or lower half? Accuracy over every place of the dot, mean of {budget.seeds} seeds and their range; guessing: 50 %.",
+                  ["Upper or lower half? Accuracy over every place of the dot; guessing gives 50 %. "
+                   f"Mean of {budget.seeds} seeds and their range.",
                    "row channel: a second channel that holds each pixel's row (CoordConv).",
-                   f"{LAYERS} 3x3 convolutions of {WIDTH} channels, maximum over the image, {budget.steps or STEPS} steps of Adam on {BATCH} dots, "
-                   f"rate {RATE}."])
+                   f"{LAYERS} convolutions of 3x3 and {WIDTH} channels, maximum over the image; {budget.steps or STEPS} steps of Adam, "
+                   f"{BATCH} dots each, rate {RATE}."])
     mean = {(task.name, kind): float(np.mean(found[task.name][kind])) for task in (NEAR, FAR) for kind in KINDS}
     blind = all(mean[key] == 0.5 for key in ((NEAR.name, "circular"), *((FAR.name, kind) for kind in ("circular", "valid", "zeros"))))
     padded = mean[NEAR.name, "zeros"], mean[NEAR.name, "valid"]
     verdict = (RIGHT if max(padded) == 0.5 else HALF_TRUE) if blind else WRONG
-    return Answer(verdict, f"50% without borders; {padded[0]:.0%} with zero padding; {mean[NEAR.name, 'coordinates']:.0%} with coordinates",
-                  "Shared weights alone cannot: far from the border, and with circular padding, the scores are the same wherever the dot is. "
-                  "A border within reach gives it away, by zeros or because fewer windows cover it; a channel that holds the row tells it "
-                  "everywhere.", {"accuracies": found, "chance": 0.5}, (table,), {"accuracies": found})
+    told = mean[NEAR.name, "coordinates"]
+    return Answer(verdict, f"50% without borders; {padded[0]:.0%} with zero padding; {told:.0%} with coordinates",
+                  "Shared weights alone cannot: far from the border, and with circular padding, the scores are the same wherever the "
+                  "dot is. A border within reach gives it away, by zeros or because fewer windows cover it; a channel that holds the row "
+                  "tells it everywhere.", {"accuracies": found, "chance": 0.5}, (table,), {"accuracies": found})
 
 
 def _spread(values: list[float]) -> str:

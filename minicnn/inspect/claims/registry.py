@@ -18,8 +18,9 @@ RIGHT, WRONG, HALF_TRUE, DEPENDS = "right", "wrong", "half true", "depends"
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What a claim's function returns. verdict: RIGHT, WRONG, HALF_TRUE or DEPENDS. computed: the true number, as text. why: one to three sentences.
+    """What a claim's function returns.
 
+    verdict: RIGHT, WRONG, HALF_TRUE or DEPENDS. computed: the true number, as text. why: one to three sentences.
     numbers: the same and more as plain values, for JSON. tables: shown below. curves: arrays for the picture.
     """
     verdict: str
@@ -32,7 +33,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Claim:
-    """name: what one types. says: the claim. quoted: its number or words, as courses print them. trained: whether networks are trained for it."""
+    """name: what one types. says: the claim. quoted: its number or words, as courses print them. trained: whether networks are trained."""
     name: str
     says: str
     quoted: str
@@ -52,15 +53,17 @@ def claim(name: str, says: str, quoted: str, trained: bool = False) -> Callable[
 
 
 def chosen(names: Iterable[str] | None, trained: bool = True) -> list[Claim]:
-    """The claims of these names, or all, in the list's order. Raises ValueError for unknown names, with the nearest one."""
-    if names is None:
-        return [each for each in CLAIMS.values() if trained or not each.trained]
-    wanted = [names] if isinstance(names, str) else list(names)
+    """The claims of these names, or all, in the list's order; trained=False leaves out those that are.
+
+    Raises ValueError for unknown names, with the nearest one.
+    """
+    wanted = list(CLAIMS) if names is None else [names] if isinstance(names, str) else list(names)
     for name in wanted:
         if name not in CLAIMS:
             near = difflib.get_close_matches(str(name), CLAIMS, n=1)
-            raise ValueError(f"there is no claim {name!r}" + (f": did you mean {near[0]!r}?" if near else f"; there are: {', '.join(CLAIMS)}"))
-    return [each for each in CLAIMS.values() if each.name in wanted]
+            hint = f": did you mean {near[0]!r}?" if near else f"; there are: {', '.join(CLAIMS)}"
+            raise ValueError(f"there is no claim {name!r}{hint}")
+    return [each for each in CLAIMS.values() if each.name in wanted and (trained or not each.trained)]
 
 
 def numbers(text: str) -> list[int]:

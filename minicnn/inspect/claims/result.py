@@ -66,7 +66,8 @@ class Finding(Result):
 
 
 def _wrapped(label: str, text: str, width: int) -> str:
-    return textwrap.fill(text, width, initial_indent=label, subsequent_indent=" " * len(label), break_long_words=False, break_on_hyphens=False)
+    return textwrap.fill(text, width, initial_indent=label, subsequent_indent=" " * len(label), break_long_words=False,
+                         break_on_hyphens=False)
 
 
 @dataclass(repr=False, eq=False)
@@ -91,7 +92,7 @@ class Claims(Result, Sequence[Finding]):
 
     def summary(self) -> str:
         counts = ", ".join(f"{self.count(verdict)} {verdict}" for verdict in VERDICTS if self.count(verdict))
-        return f"{len(self)} claims: {counts}."
+        return f"{len(self)} {'claim' if len(self) == 1 else 'claims'}{': ' if counts else ''}{counts}."
 
     def blocks(self) -> list[Block]:
         """One table: what is quoted beside what was computed."""
@@ -122,7 +123,8 @@ def check_claims(names: Iterable[str] | str | None = None, *, trained: bool = Tr
                  each: Callable[[Finding], None] | None = None, progress: Callable[[str], None] | None = None) -> Claims:
     """What courses say about convolutional networks, each checked: layers are built and counted, run or trained.
 
-    names: of claims (`minicnn.inspect.claims.CLAIMS` has all of them); all if None, then trained=False leaves out those that train networks.
+    names: of claims (`minicnn.inspect.claims.CLAIMS` has all of them), in any order; all if None.
+    trained: False leaves out those that train networks.
     seeds, steps: how often and how long the trained ones train; None: as long as each claim itself wants.
     each: told every finding as it comes. progress: told what is being trained.
 

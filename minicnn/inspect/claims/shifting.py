@@ -29,13 +29,13 @@ def output(layer: Any, x: np.ndarray) -> np.ndarray:
         return np.asarray(layer(Tensor(x)).numpy(), np.float64)
 
 
-@claim("max-pool-shift", "Max pooling makes the network invariant to small shifts: the position inside the region does not matter", "invariant")
+@claim("max-pool-shift", "Max pooling gives invariance to small shifts: the position inside its window does not matter", "invariant")
 def max_pool_shift(quoted: str) -> Answer:
-    layers: dict[str, Any] = {"no pooling": lambda x: x, "max 2x2": nn.MaxPool2d(2), "mean 2x2": nn.AvgPool2d(2), "max 4x4": nn.MaxPool2d(4),
-                              "max, whole image": nn.AdaptiveMaxPool2d(1)}
+    layers: dict[str, Any] = {"no pooling": lambda x: x, "max 2x2": nn.MaxPool2d(2), "mean 2x2": nn.AvgPool2d(2),
+                              "max 4x4": nn.MaxPool2d(4), "max, whole image": nn.AdaptiveMaxPool2d(1)}
     image, found, rows = digits(), {}, []
     for name, layer in layers.items():
-        dot = float(np.mean([same for place in range(16) for step in STEPS for same in [_same_dot(layer, place, step)]]))
+        dot = float(np.mean([_same_dot(layer, place, step) for place in range(16) for step in STEPS]))
         before = output(layer, image)
         change = float(np.mean([np.linalg.norm(output(layer, shifted(image, s)) - before) / np.linalg.norm(before) for s in STEPS]))
         found[name] = {"dots_unchanged": dot, "digits_change": change}
@@ -45,9 +45,9 @@ def max_pool_shift(quoted: str) -> Answer:
     table = Table("", [Column("shifted by one pixel", left=True), Column("single dots unchanged"), Column("digits changed by")], rows,
                   ["changed by: the norm of the difference, relative to that of the output before the shift."])
     return Answer(verdict, f"{two['dots_unchanged']:.0%} of single dots; digits change by {two['digits_change']:.0%}",
-                  f"A dot that stays in its 2x2 window changes nothing, but half of all one-pixel steps leave the window. The 8x8 digits change by "
-                  f"{found['no pooling']['digits_change']:.0%} unpooled, by {two['digits_change']:.0%} pooled. Only the maximum over the whole "
-                  "image is invariant.", found, (table,))
+                  "A dot that stays in its 2x2 window changes nothing, but half of all one-pixel steps leave the window. The 8x8 "
+                  f"digits change by {found['no pooling']['digits_change']:.0%} unpooled, by {two['digits_change']:.0%} pooled. Only the "
+                  "maximum over the whole image is invariant.", found, (table,))
 
 
 def _same_dot(layer: Any, place: int, step: tuple[int, int]) -> bool:
@@ -71,12 +71,13 @@ def equivariance(quoted: str) -> Answer:
     stride_two = float(_moved(lambda t: F.conv2d(F.pad(t, (1, 1, 1, 1), mode="circular"), w, stride=2), x, (0, 2), step).mean())
     exact = {"circular": float(circular.mean()), "zeros_inside": inside, "zeros_everywhere": border, "stride_2_shift_1": stride_one,
              "stride_2_shift_2": stride_two}
-    rows = [[name, f"{value:.0%}"] for name, value in zip((
-        "circular padding", "zero padding, away from borders", "zero padding, everywhere", "stride 2, shifted by 1", "stride 2, shifted by 2"),
-        exact.values(), strict=True)]
-    return Answer(HALF_TRUE if inside == 1 and border < 1 else RIGHT if border == 1 else WRONG, f"{inside:.0%} of values; {border:.0%} with borders",
-                  "Exact away from the borders. At borders the padding does not move along, and with a stride of 2 only even shifts are followed. "
-                  "And this is equivariance: to ignore where the cat is, a network needs pooling over the whole image besides.",
+    names = ("circular padding", "zero padding, away from borders", "zero padding, everywhere", "stride 2, shifted by 1",
+             "stride 2, shifted by 2")
+    rows = [[name, f"{value:.0%}"] for name, value in zip(names, exact.values(), strict=True)]
+    return Answer(HALF_TRUE if inside == 1 and border < 1 else RIGHT if border == 1 else WRONG,
+                  f"{inside:.0%} of values; {border:.0%} with borders",
+                  "Exact away from the borders. At borders the padding does not move along, and with a stride of 2 only even shifts are "
+                  "followed. To ignore where the cat is, a network needs pooling over the whole image besides.",
                   exact, (Table("", [Column("a 3x3 convolution with", left=True), Column("values equal")], rows),))
 
 

@@ -47,7 +47,7 @@ def seeded(seed: int) -> Iterator[None]:
     """minicnn's random numbers start from `seed`; afterwards they go on where they were."""
     stream = generator().bit_generator
     before = stream.state
-    stream.state = type(stream)(seed).state  # type: ignore[call-arg]  # every bit generator of NumPy's takes a seed
+    stream.state = type(stream)(seed).state
     try:
         yield
     finally:
