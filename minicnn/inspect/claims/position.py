@@ -1,8 +1,8 @@
 """The claim that a convolutional network cannot know where things are, on a task of two lines: is the dot in the upper or the lower half?
 
 A network of L 3x3 convolutions and a maximum over the image knows nothing of where the dot is, as long as no unit sees the dot and the
-border together: 2L pixels from the border. Nearer, zero padding tells it, and so does the lack of padding, since border pixels are in fewer
-windows.
+border together: 2L pixels from the border. Nearer, the lack of padding tells it, since border pixels are in fewer windows, and zero padding
+does, from 2L - 2 on: next to a background of zeros it is seen first by the second layer, whose own background is not zero.
 """
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Task:
         return self.images(rows, columns)
 
 
-NEAR = Task("anywhere, 12x12", 4 * LAYERS, 0)              # every dot is within reach of a border
+NEAR = Task("anywhere, 10x10", 4 * LAYERS - 2, 0)            # every dot is within reach of a border
 FAR = Task(f"{2 * LAYERS} or more pixels from the border, 16x16", 4 * LAYERS + 4, 2 * LAYERS)
 
 

@@ -66,8 +66,8 @@ def test_json_is_that_of_the_function() -> None:
     assert found == json.loads(check_claims(["field-table", "conv-3-64"]).to_json())
     assert found["claims"][0] == {
         "name": "conv-3-64", "claim": "A 3x3 convolution from 3 to 64 channels", "quoted": "1,792 parameters",
-        "computed": "1,792 parameters", "verdict": "right", "why": "64 filters of 27 weights, and 64 biases, whatever the size of the image.",
-        "trained": False,
+        "computed": "1,792 parameters", "verdict": "right", "trained": False,
+        "why": "64 filters of 27 weights, and 64 biases, whatever the size of the image.",
         "numbers": {"parameters": 1792, "weights": 1728}}
     assert found["verdicts"] == {"right": 1, "wrong": 0, "half true": 0, "depends": 1}
 
