@@ -80,11 +80,13 @@ class Connectivity(Result):
         return next((layer.name for layer in self.layers if layer.sees[0] == 1), None)
 
     @property
-    def diameter(self) -> int | None:
-        """The fewest layers, of those that join values, after which every unit sees the whole image, so that from each pixel there is a
-        path to each unit; None where there is no such layer. Of a fully connected layer it is 1."""
+    def diameter(self) -> tuple[int, int] | None:
+        """From each pixel a path leads to each unit of some layer: the layers on it, of those that join values, are at least and at most so
+        many. The two are equal where all ways are equally long, as without shortcuts. Of a fully connected layer it is 1. None: there is
+        no such layer."""
         distances = self._distances()
-        return min((distances[layer.name][0] for layer in self.layers if layer.sees[0] == 1 and layer.name in distances), default=None)
+        found = [distances[layer.name] for layer in self.layers if layer.sees[0] == 1 and layer.name in distances]
+        return (min(least for least, _ in found), min(most for _, most in found)) if found else None
 
     def blocks(self) -> list[Block]:
         return tables.of_layer(self, self.layer(self.focus)) if self.focus else tables.of_network(self)

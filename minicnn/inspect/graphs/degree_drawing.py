@@ -21,8 +21,8 @@ BARS = 30                          # different degrees up to which each has a ba
 def draw(found: Connectivity, layers: Sequence[LayerGraph]) -> Figure:
     """A row for each layer: edges into its units on the left, out of those it reads on the right."""
     shown = layers[:MOST]
-    more = f"; the first {MOST} of {len(layers)} layers" if len(layers) > MOST else ""
-    figure = figures.new(9, 1.9 * len(shown) + 0.8, f"{found.model}, {size(found.input_shape)} input: degrees of the units{more}")
+    more = f"; the first {MOST} of {len(layers)} layers where they differ" if len(layers) > MOST else ""
+    figure = figures.new(9, 1.9 * len(shown) + 0.8, f"{found.model}, {size(found.input_shape)} input: degrees of units{more}")
     grid = figure.subplots(len(shown), 2, squeeze=False)
     for row, layer in zip(grid, shown, strict=True):
         _bars(row[0], layer.in_degrees, f"{layer.name}: edges into a unit", figures.BLUE)

@@ -21,16 +21,16 @@ def draw(found: Connectivity) -> Figure:
     if len(found.layers) > MOST:
         raise ValueError(f"{found.model} has {len(found.layers)} layers: pictures have at most {MOST}; export it with to_dot")
     places = layout({layer.name: layer.sources for layer in found.layers})
-    rows = 1 + max(row for row, _ in places.values())
-    lanes = 1 + max(lane for _, lane in places.values())
-    columns = -(-rows // FOLD)
-    width, height = columns * lanes * WIDTH + 0.3, min(rows, FOLD) * HEIGHT + 0.9
+    columns = folded(places, {layer.name: layer.sources for layer in found.layers})
+    rows, lanes = max(map(len, columns)), 1 + max(lane for _, lane in places.values())
+    width, height = len(columns) * lanes * WIDTH + 0.3, rows * HEIGHT + 0.9
     figure = figures.new(max(width, 5), height, f"{found.model}, {size(found.input_shape)} input: edges of each layer, units of its output")
     axes = figure.add_subplot()
     axes.set_axis_off()
-    axes.set_xlim(-0.5, columns * lanes - 0.5)
-    axes.set_ylim(min(rows, FOLD) - 0.5, -0.5)
-    at = {name: (row // FOLD * lanes + lane, row % FOLD) for name, (row, lane) in places.items()}
+    axes.set_xlim(-0.5, len(columns) * lanes - 0.5)
+    axes.set_ylim(rows - 0.5, -0.5)
+    column = {row: (k, row - rows.start) for k, rows in enumerate(columns) for row in rows}
+    at = {name: (column[row][0] * lanes + lane, column[row][1]) for name, (row, lane) in places.items()}
     for layer in found.layers:
         for source in layer.sources:
             _arrow(axes, at[source], at[layer.name])
@@ -61,6 +61,19 @@ def layout(sources: dict[str, list[str]]) -> dict[str, tuple[int, int]]:
         places[name] = row, taken.get(row, 0)
         taken[row] = taken.get(row, 0) + 1
     return places
+
+
+def folded(places: dict[str, tuple[int, int]], sources: dict[str, list[str]]) -> list[range]:
+    """The rows of each column: about FOLD, and where possible a column ends where no shortcut passes."""
+    rows = 1 + max(row for row, _ in places.values())
+    passed = {row for name, reads in sources.items() for source in reads for row in range(places[source][0] + 2, places[name][0] + 1)}
+    columns, start = [], 0
+    while rows - start > FOLD:
+        ends = range(start + FOLD, start + FOLD // 2, -1)
+        end = next((row for row in ends if row not in passed), ends[0])
+        columns.append(range(start, end))
+        start = end
+    return [*columns, range(start, rows)]
 
 
 def _box(axes: Any, at: tuple[int, int], name: str, text: str, colour: str) -> None:

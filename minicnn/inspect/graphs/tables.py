@@ -15,8 +15,8 @@ MOST = 8                           # rows of a table of degrees
 
 
 def counted(layers: Sequence[LayerGraph]) -> list[LayerGraph]:
-    """Those that are more than one value for one: what a picture of degrees is about."""
-    return [layer for layer in layers if layer.wirings and (layer.in_degrees.most > 1 or layer.out_degrees.most > 1)] or list(layers)
+    """Those whose units have different degrees: what a picture of degrees is about. All, if there are none."""
+    return [layer for layer in layers if max(len(layer.in_degrees.counts), len(layer.out_degrees.counts)) > 1] or list(layers)
 
 
 def size(shape: Sequence[int]) -> str:
@@ -92,8 +92,10 @@ def _words(found: Connectivity) -> list[str]:
     lines.append(f"{found.first_to_see_all} is the first layer with a unit that sees the whole image: there all pixels meet.")
     if found.diameter is None:
         return [*lines, "In no layer does every unit see the whole image, so the diameter is infinite."]
-    return [*lines, f"{found.all_see_all} is the first layer in which every unit does: the diameter is {_many(found.diameter)}. "
-                    "Of one fully connected layer it is 1."]
+    least, most = found.diameter
+    return [*lines, f"{found.all_see_all} is the first layer in which every unit does: the diameter is "
+                    + (f"{_many(least)}. " if least == most else f"{least} to {_many(most)}, for there are shortcuts. ")
+                    + "Of one fully connected layer it is 1."]
 
 
 def _many(layers: int) -> str:
@@ -103,7 +105,8 @@ def _many(layers: int) -> str:
 def of_layer(found: Connectivity, layer: LayerGraph) -> list[Block]:
     """All about one layer."""
     reads = ", ".join(f"{name} ({size(shape)})" for name, shape in zip(layer.sources, layer.source_shapes, strict=True))
-    title = f"{found.model}, {layer.name} ({layer.kind}): {size(layer.shape)} units that read {reads or 'nothing'}"
+    name = layer.name if layer.name == layer.kind else f"{found.model}, {layer.name} ({layer.kind})"
+    title = f"{name}: {size(layer.shape)} units that read {reads or 'nothing'}"
     if not layer.wirings:
         return [title, layer.note or "It reads nothing of the network."]
     columns = [Column("", left=True), Column("this layer"), Column("locally connected"), Column("fully connected")]
