@@ -61,7 +61,9 @@ def claims(
         """On one line of the terminal, over what it said before; nothing clears it."""
         screen.print((f"training: {text}" if text else "").ljust(screen.width - 1)[:screen.width - 1], end="\r")
 
-    with options.backend(backend), options.compilation():
+    with options.backend(backend) as device, options.compilation():
+        if device != "cpu":
+            raise ValueError(f"claims are checked on the CPU, not on {device}: give --backend numba or numpy")
         found = check_claims([each.name for each in wanted], seeds=seeds, each=None if json or markdown else show,
                              progress=say if screen.is_terminal else None)
     if json:

@@ -120,8 +120,9 @@ def plain_or_residual(quoted: str, budget: Budget) -> Answer:
     failed = all(np.mean(ends[f"plain-20, {norm}"]) > 0.9 * np.log(10) for norm in norms)
     pairs = "; ".join(f"{np.mean(ends[f'plain-20, {norm}']):.2f} against {np.mean(ends[f'residual-20, {norm}']):.2f} "
                       f"{'with' if norm == norms[0] else 'without'} batch norm" for norm in norms)
-    return Answer(RIGHT if failed else HALF_TRUE if behind else WRONG, f"loss {pairs}", _why(ends, behind, failed, budget.seeds), {
-        name: {key: value for key, value in each.items() if key != "losses"} for name, each in found.items()}, (table,), {"losses": found})
+    facts = {name: {key: value.mean(0) if key == "losses" else value for key, value in each.items()} for name, each in found.items()}
+    return Answer(RIGHT if failed else HALF_TRUE if behind else WRONG, f"loss {pairs}", _why(ends, behind, failed, budget.seeds),
+                  facts, (table,), {"losses": found})
 
 
 def _why(ends: dict[str, list[float]], behind: bool, failed: bool, seeds: int) -> str:

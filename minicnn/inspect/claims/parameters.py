@@ -88,10 +88,10 @@ def _vgg(*blocks: int) -> list[nn.Conv2d]:
 @claim("unshared-224", "One 3x3x3 filter over 224x224 positions, weights not shared", "1,354,752 parameters")
 def unshared_224(quoted: str) -> Answer:
     conv = nn.Conv2d(3, 1, 3, padding=1)
-    found, useless = unshared(conv, IMAGE), _on_padding(conv, IMAGE)
+    found, useless, many = unshared(conv, IMAGE), _on_padding(conv, IMAGE), unshared(nn.Conv2d(3, 64, 3, padding=1), IMAGE)
     return Answer(verdict([found] == numbers(quoted)), f"{found:,} weights",
-                  f"{positions(conv, IMAGE):,} positions of {taps(conv)} weights. {useless:,} of them would only ever meet padding.",
-                  {"weights": found, "on_padding": useless})
+                  f"{positions(conv, IMAGE):,} positions of {taps(conv)} weights. {useless:,} of them would only ever meet padding. "
+                  f"64 filters would take {many:,}.", {"weights": found, "on_padding": useless, "of_64_filters": many})
 
 
 def _on_padding(conv: nn.Conv2d, image: tuple[int, int]) -> int:

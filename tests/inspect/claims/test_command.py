@@ -109,6 +109,7 @@ def test_one_trained_claim_is_a_picture_of_its_own(tmp_path: Path) -> None:
     (["--quick", "--picture", "x.png"], "--picture draws the claims that train networks, and none of them is to be checked; they are: "
                                         "absolute-position, plain-or-residual"),
     (["plain-or-residual", "--picture", "x.jpg"], "cannot draw x.jpg: the name of a picture must end in .png, .svg, .pdf"),
+    (["conv-3-64", "--backend", "cuda-sim"], "claims are checked on the CPU, not on cuda-sim: give --backend numba or numpy"),
     (["plain-or-residual", "--seeds", "0"], "seeds is 0: give a whole number from 1"),
 ])
 def test_mistakes(args: list[str], message: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minicnn import models, nn
+from minicnn import kernels, models, nn
 from minicnn.inspect import connectivity, receptive_field
 from minicnn.inspect.claims import CLAIMS, Claims, check_claims
 from minicnn.inspect.claims.arithmetic import worked_example
@@ -25,7 +25,8 @@ COUNTED: list[tuple[str, str, str, dict[str, Any]]] = [
     ("vgg16-fc1", "102,764,544 parameters", "right", {"parameters": 102_764_544}),
     ("vgg16-totals", "~9.5M; ~123M parameters", "wrong", {"convolutions": 14_714_688, "fully_connected": 123_642_856, "total": 138_357_544,
                                                           "vgg13_convolutions": 9_404_992}),
-    ("unshared-224", "1,354,752 parameters", "right", {"weights": 1_354_752, "on_padding": 224 * 224 * 27 - 3 * (3 * 224 - 2)**2}),
+    ("unshared-224", "1,354,752 parameters", "right", {"weights": 1_354_752, "on_padding": 224 * 224 * 27 - 3 * (3 * 224 - 2)**2,
+                                                        "of_64_filters": 86_704_128}),
     ("sharing-28", "28 parameters; 50,000x", "right", {"parameters": 28, "factor": 50_176.0, "factor_one_bias": 48_384.0}),
     ("unshared-8x8", "884,736 parameters; 512x", "wrong", {"weights": 110_592, "factor": 64, "shared": 1_728}),
     ("local-connectivity", "~150,000x fewer connections", "wrong", {"factor": 150_528 / 27, "dense": 150_528, "local": 27}),
@@ -184,6 +185,14 @@ def test_equivariance(found: Claims) -> None:
     assert numbers_["circular"] == numbers_["zeros_inside"] == numbers_["stride_2_shift_2"] == 1
     assert 100 / 144 <= numbers_["zeros_everywhere"] < 0.85
     assert numbers_["stride_2_shift_1"] < 0.1
+
+
+@pytest.mark.parametrize("backend", [name for name in kernels.CPU_BACKENDS if not kernels.missing(name)])
+def test_every_backend_agrees(backend: str, found: Claims) -> None:
+    with kernels.use_backend(backend):
+        other = check_claims(trained=False)
+    for mine, theirs in zip(found, other, strict=True):
+        assert (theirs.verdict, theirs.answer.computed) == (mine.verdict, mine.answer.computed)
 
 
 def test_parameters_counts_weights_and_biases() -> None:

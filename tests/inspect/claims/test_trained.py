@@ -1,6 +1,7 @@
 """The claims that train networks: that the comparison is a fair one, exactly, and the effect, in a few steps."""
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -91,6 +92,7 @@ def test_the_better_rate_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_verdict_follows_the_losses(monkeypatch: pytest.MonkeyPatch, plain: float, residual: float, verdict: str, why: str) -> None:
     def measured(n: int, is_residual: bool, norm: bool, budget: Budget, name: str) -> dict[str, Any]:
         loss = residual if is_residual else plain if n == 3 else 0.05
+        assert (budget.seeds, "batch norm" in name) == (2, norm)
         return {"rate": 0.01, "ends": [loss] * 2, "accuracies": [0.5] * 2, "losses": np.full((2, 20), loss), "norm": norm, "parameters": 1}
 
     monkeypatch.setattr(deep, "measure", measured)
@@ -99,6 +101,7 @@ def test_the_verdict_follows_the_losses(monkeypatch: pytest.MonkeyPatch, plain: 
     assert why in finding.answer.why
     assert "also behind the plain one of 8" in finding.answer.why
     assert f"loss {plain:.2f} against {residual:.2f} with batch norm" in finding.answer.computed
+    assert json.loads(finding.to_json())["numbers"]["plain-20, no norm"]["losses"] == [plain] * 20
 
 
 def blind(kind: str, task: dots.Task, seed: int) -> bool:
@@ -139,7 +142,10 @@ def test_half_of_all_dots_are_in_the_lower_half() -> None:
 
 
 def test_position_is_found_out_where_it_can_be() -> None:
-    (finding,) = check_claims("absolute-position", seeds=1, steps=60)
+    told: list[str] = []
+    (finding,) = check_claims("absolute-position", seeds=1, steps=60, progress=told.append)
+    assert len(told) == 8
+    assert told[0] == "anywhere, 10x10, circular padding, seed 1 of 1"
     near, far = (finding.numbers["accuracies"][task.name] for task in (dots.NEAR, dots.FAR))
     assert near["circular"] == far["circular"] == far["valid"] == far["zeros"] == [0.5]
     assert min(near["valid"][0], near["coordinates"][0], far["coordinates"][0]) > 0.9
