@@ -59,8 +59,9 @@ class DeadUnits(Result):
                  f"{relu.of_values.mean():.1%}", _listed(relu.dead)] for relu in self.relus]
         table = Table(f"{self.about.network}: ReLUs that are never active on {self.images:,} images",
                       [Column("ReLU", True), Column("after", True), Column("channels"), Column("dead"), Column("almost"),
-                       Column("active values"), Column("dead channels", True)], rows,
-                      ["dead: 0 for every image, at every position. almost: for all but 1 % of the images."])
+                       Column("active"), Column("dead channels", True, aside=True)], rows,
+                      ["dead: 0 for every image, at every position. almost: for all but 1 % of them.",
+                       "active: the share of all values that are not 0."])
         return [table, self.verdict]
 
     @property
@@ -84,7 +85,7 @@ class DeadUnits(Result):
     def figure(self) -> Figure:
         """For each ReLU the channels in the order of how many images they answer to."""
         title = f"{self.about.network}: for how many of {self.images:,} images is a channel active?"
-        figure = figures.new(7.5, 0.42 * len(self.relus) + 1.9, title)
+        figure = drawing.new(7.5, 0.42 * len(self.relus) + 1.9, title)
         axes = figure.add_subplot()
         width = max(len(relu.of_images) for relu in self.relus)
         canvas = np.full((len(self.relus), max(width, 2)), np.nan)
@@ -130,7 +131,7 @@ def dead_units(model: Module, loader_or_x: Any, *, about: About | None = None) -
 
 def _relus(recording: Recording) -> dict[str, Op]:
     """By the name of the layer; ":2" marks the second in one layer."""
-    found = {}
+    found: dict[str, Op] = {}
     for layer in recording.layers:
         ops = [op for op in layer.ops if op.name in RELUS and len(op.shape) >= 2]
         found |= {layer.name if i == 1 else f"{layer.name}:{i}": op for i, op in enumerate(ops, 1)}

@@ -1,6 +1,7 @@
 """What the pictures of this package share: images, many small pictures as one, colours for signed numbers, notes below."""
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
 SIGNED, POSITIVE = "RdBu_r", "viridis"           # colour-blind people can tell them apart
 EMPTY = "#d9d9d9"                                # where there is nothing, such as beyond the border of an image
 RIGHT, WRONG = figures.BLACK, figures.RED
+
+
+def new(width: float, height: float, title: str) -> Figure:
+    """An empty figure of that many inches, its title in lines that fit."""
+    return figures.new(width, height, textwrap.fill(title, int(11 * width)))
 
 
 def image(axes: Axes, pixels: np.ndarray) -> None:
@@ -84,9 +90,9 @@ def colour_bar(figure: Figure, shown: Any, axes: Any, label: str) -> None:
 
 
 def note(figure: Figure, text: str) -> None:
-    """A line below everything."""
+    """Lines below everything."""
     if text:
-        figure.supxlabel(text, fontsize=8, color="#444444")
+        figure.supxlabel(textwrap.fill(text, int(15 * figure.get_figwidth())), fontsize=8, color="#444444")
 
 
 def left_out(shown: int, count: int, what: str, which: str = "") -> str:

@@ -10,8 +10,9 @@ import numpy as np
 from minicnn import figures
 from minicnn.autograd import enable_grad, grad
 from minicnn.document import Block, Column, Table
-from minicnn.inspect.recorder import record
+from minicnn.inspect.recorder import Layer, record
 from minicnn.inspect.result import Result
+from minicnn.inspect.showing import drawing
 from minicnn.inspect.showing.about import About
 from minicnn.inspect.showing.classes import class_scores, targets
 from minicnn.inspect.showing.inputs import given, host
@@ -28,10 +29,12 @@ VANISHED, EXPLODED = 1e-3, 1e3               # first layer with weights against 
 
 @dataclass(frozen=True)
 class LayerGradient:
-    """norm: of d loss / d output of the layer; None where the loss does not depend on it."""
+    """norm: of d loss / d output of the layer; None where the loss does not depend on it. weight: the parameter of two or more axes that
+    it reads, as a convolution does; "" for none."""
     name: str
     kind: str
     norm: float | None
+    weight: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,18 +64,20 @@ class GradientFlow(Result):
 
     def blocks(self) -> list[Block]:
         mode = "training" if self.training else "eval"
-        norms = Table(f"{self.about.network}: gradient of the loss ({self.loss:.4g}) of {self.images} images, {mode} mode",
-                      [Column("layer", True), Column("kind", True), Column("norm of d loss / d output")],
-                      [[r.name, r.kind, _number(r.norm)] for r in self.layers])
-        weights = Table("", [Column("parameter", True), Column("norm of gradient"), Column("norm of weight"), Column("ratio")],
-                        [[p.name, _number(p.norm), f"{p.weight:.3g}", _number(p.ratio)] for p in self.parameters])
-        return [norms, *([weights] if self.parameters else []), self.verdict]
+        weights = {p.name: p for p in self.parameters}
+        rows = [[r.name, r.kind, _number(r.norm), _number(p.norm), f"{p.weight:.3g}", _number(p.ratio)]
+                for r in self.layers if r.weight for p in [weights[r.weight]]]
+        columns = [Column("layer", True), Column("kind", True), *map(Column, ("at output", "of weight", "weight", "ratio"))]
+        title = f"{self.about.network}: gradient of the loss ({self.loss:.4g}) of {self.images} images, {mode} mode"
+        notes = ["Norms of d loss / d output, of d loss / d weight, and of the weight itself.",
+                 "ratio: of the weight's gradient to the weight. Layers without weights are in the", "picture and in the JSON."]
+        return [Table(title, columns, rows, notes), self.verdict]
 
     @property
     def state(self) -> str:
         """"fine", "vanishing", "exploding", "not finite" or "unknown"."""
-        norms = [r.norm for r in (*self.layers, *self.parameters) if r.norm is not None]
-        if not all(map(math.isfinite, (*norms, self.loss))):
+        norms = [r.norm for r in self.layers] + [p.norm for p in self.parameters]
+        if not all(math.isfinite(n) for n in (*norms, self.loss) if n is not None):
             return "not finite"
         if self.first is None or self.last is None or self.last.norm is None:
             return "unknown"
@@ -107,16 +112,17 @@ class GradientFlow(Result):
     def as_dict(self) -> dict[str, Any]:
         return {"network": self.about.network, "images": self.images, "mode": "training" if self.training else "eval", "loss": self.loss,
                 "state": self.state, "first_to_last": self.through, "verdict": self.verdict,
-                "layers": [{"layer": r.name, "kind": r.kind, "norm": r.norm} for r in self.layers],
+                "layers": [{"layer": r.name, "kind": r.kind, "norm": r.norm, "weight": r.weight or None} for r in self.layers],
                 "parameters": [{"parameter": p.name, "norm": p.norm, "weight_norm": p.weight, "ratio": p.ratio} for p in self.parameters]}
 
     def figure(self) -> Figure:
         """Norms over depth, and the ratio of gradient to weight of each weight; logarithmic."""
-        figure = figures.new(11, 4.8, f"{self.about.network}: gradient of the loss from the last layer back to the first ({self.state})")
+        figure = drawing.new(11, 4.8, f"{self.about.network}: gradient of the loss from the last layer back to the first ({self.state})")
         left, right = figure.subplots(1, 2)
         layers = [r for r in self.layers if r.norm and math.isfinite(r.norm)]
         _over(left, [r.name for r in layers], [r.norm for r in layers], figures.BLUE, "norm of d loss / d output of the layer")
-        weights = [p for p in self.parameters if p.ratio and math.isfinite(p.ratio) and p.name.rpartition(".")[2] != "bias"]
+        known = {r.weight for r in self.layers}
+        weights = [p for p in self.parameters if p.name in known and p.ratio and math.isfinite(p.ratio)]
         _over(right, [p.name.removesuffix(".weight") for p in weights], [p.ratio for p in weights], figures.RED,
               "norm of gradient / norm of weight")
         return figure
@@ -146,19 +152,19 @@ def gradient_flow(model: Module, x: Any, labels: Any, *, training: bool = True, 
     wanted = [t if t.requires_grad else None for t in tensors]
     found = iter(grad(loss, [t for t in wanted if t is not None], allow_unused=True)) if loss.requires_grad else iter(())
     norms = [None if t is None or (dt := next(found, None)) is None else _norm(host(dt)) for t in wanted]
-    layers = [LayerGradient(layer.name, layer.kind, norm) for layer, norm in zip(recording.layers, norms, strict=False)]
-    weighted = [row for row, layer in zip(layers, recording.layers, strict=True)
-                if row.norm is not None and _has_weights(layer, parameters)]
+    layers = [LayerGradient(layer.name, layer.kind, norm, _weight(layer, parameters))
+              for layer, norm in zip(recording.layers, norms, strict=False)]
+    weighted = [row for row in layers if row.norm is not None and row.weight]
     rows = [ParameterGradient(name, norm, _norm(host(p)))
             for (name, p), norm in zip(parameters.items(), norms[len(layers):], strict=True)]
     return GradientFlow(float(loss.item()), layers, rows, weighted[0] if weighted else None, weighted[-1] if weighted else None, len(x),
                         training, (about or About()).named(model))
 
 
-def _has_weights(layer: Any, parameters: dict[str, Any]) -> bool:
-    """Whether an operation of the layer reads a parameter of two or more axes: a convolution or a linear layer."""
-    known = {id(p) for p in parameters.values() if p.ndim >= 2}
-    return any(isinstance(i, Tensor) and id(i) in known for op in layer.ops for i in op.inputs)
+def _weight(layer: Layer, parameters: dict[str, Any]) -> str:
+    """The first parameter of two or more axes that an operation of the layer reads: of a convolution or a linear layer."""
+    known = {id(p): name for name, p in parameters.items() if p.ndim >= 2}
+    return next((known[id(i)] for op in layer.ops for i in op.inputs if id(i) in known), "")
 
 
 def _norm(values: np.ndarray) -> float:
@@ -181,5 +187,5 @@ def _over(axes: Any, names: list[str], values: list[Any], colour: str, label: st
     axes.set_xticks(range(0, len(names), step), names[::step], rotation=90, fontsize=7)
     axes.tick_params(axis="y", labelsize=7)
     axes.set_ylabel(label, fontsize=8)
-    axes.set_title("first layer at the left" if step == 1 else f"first layer at the left; every {step}th is named", fontsize=8)
+    axes.set_title(f"first layer at the left{f'; one of {step} is named' if step > 1 else ''}", fontsize=8)
     axes.grid(alpha=0.3)

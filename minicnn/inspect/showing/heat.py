@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minicnn import figures
 from minicnn.document import Block, Column, Table
 from minicnn.inspect.result import Result
 from minicnn.inspect.showing import drawing
@@ -66,7 +65,7 @@ class Heat(Result):
                  f"{self.about.class_name(int(t))} {self.probabilities[i, t]:.1%}", f"{self.heat[i].max():.3g}",
                  "{}, {}".format(*self.peak(i)), "–" if (area := self.area(i)) is None else f"{area:.1%}"]
                 for i, t in enumerate(self.target[:LISTED])]
-        notes = [f"The numbers are: {self.manner.meaning}. at: row, column of the largest.",
+        notes = [f"largest: of the numbers, {self.manner.meaning}.", "at: its row and column.",
                  "half in: the share of the pixels that holds half of all that is positive."]
         if (self.target == self.predicted).all():
             columns, rows = [*columns[:2], *columns[3:]], [[*row[:2], *row[3:]] for row in rows]
@@ -106,7 +105,7 @@ class Heat(Result):
         """Each image, and below it its map."""
         count = min(len(self.heat), COLUMNS * ROWS)
         rows, columns = drawing.grid(count, COLUMNS)
-        figure = figures.new(max(6.0, 1.65 * columns + 1.2), rows * 3.9 + 1.0, self.title)
+        figure = drawing.new(max(6.0, 1.65 * columns + 1.2), rows * 3.9 + 1.0, self.title)
         panels = figure.subplots(2 * rows, columns, squeeze=False)
         pixels = self.about.shown(self.x)
         lower = [panels[2 * r + 1, c] for r in range(rows) for c in range(columns)]
@@ -128,10 +127,10 @@ class Heat(Result):
         wrong = true is not None and self.about.labels is not None and int(self.about.labels[i]) != self.predicted[i]
         first = f"true: {true}\n" if true is not None else f"{self.about.image(i)[:24]}\n"
         colour = drawing.WRONG if wrong else drawing.RIGHT
-        upper.set_title(f"{first}seen: {predicted} {self.probabilities[i].max():.0%}", fontsize=8, color=colour)
+        upper.set_title(f"{first}seen: {predicted} ({self.probabilities[i].max():.0%})", fontsize=8, color=colour)
         target = int(self.target[i])
         largest = f"\nlargest {self.heat[i].max():.2g}" if self.manner.own else ""
-        lower.set_title(f"for {self.about.class_name(target)} {self.probabilities[i, target]:.0%}{largest}", fontsize=8)
+        lower.set_title(f"for {self.about.class_name(target)} ({self.probabilities[i, target]:.0%}){largest}", fontsize=8)
 
     def _map(self, axes: Any, pixels: np.ndarray, i: int, count: int) -> Any:
         heat = self.heat[i]

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minicnn import figures
 from minicnn.document import Block, Column, Table
 from minicnn.inspect.recorder import record
 from minicnn.inspect.result import Result
@@ -94,7 +93,7 @@ def _images(N: int) -> str:
 def _one(found: FeatureMaps, title: str) -> Figure:
     channels = found.strongest(ONE)
     rows, columns = drawing.grid(len(channels))
-    figure = figures.new(3 + 0.95 * columns, max(3.2, 1.2 * rows + 0.9), title)
+    figure = drawing.new(3 + 0.95 * columns, max(3.2, 1.2 * rows + 0.9), title)
     left, right = figure.subplots(1, 2, width_ratios=(2.2, 0.95 * columns))
     drawing.image(left, found.about.shown(found.x)[0])
     left.set_title(found.about.image(0), fontsize=8)
@@ -107,7 +106,7 @@ def _one(found: FeatureMaps, title: str) -> Figure:
 
 def _several(found: FeatureMaps, title: str) -> Figure:
     channels, N = found.strongest(MANY), min(IMAGES, len(found.maps))
-    figure = figures.new(2.6 + 0.9 * len(channels), 1.05 * N + 1.2, title)
+    figure = drawing.new(2.6 + 0.9 * len(channels), 1.05 * N + 1.2, title)
     left, right = figure.subplots(1, 2, width_ratios=(1.3, 0.95 * len(channels)))
     pixels = found.about.shown(found.x)
     drawing.mosaic(left, [np.repeat(p[..., None], 3, 2) if p.ndim == 2 else p for p in map(drawing.displayable, pixels[:N])], 1,

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minicnn import figures
 from minicnn.document import Block, Column, Table
 from minicnn.inspect.receptive_fields.cones import Box, Cone, cones
 from minicnn.inspect.recorder import Layer, Recording, record
@@ -65,7 +64,7 @@ class MaximalPatches(Result):
                    Column("rows, columns", True), Column("classes of the images", True, aside=True)]
         if self.about.labels is None:
             columns, rows = columns[:-1], [row[:-1] for row in rows]
-        notes = ["rows, columns: the pixels of that image that the unit sees; of each image only its largest unit counts."]
+        notes = ["rows, columns: the pixels of that image that the unit sees.", "Of each image only its largest unit counts."]
         if more := drawing.left_out(len(shown), len(self.patches), "channels", "those with the largest activations"):
             notes.append(more)
         title = f"{self.about.network}, {self.layer}: what activates its channels most, in {len(self.x):,} images"
@@ -109,23 +108,20 @@ class MaximalPatches(Result):
         """A row a channel: its strongest patches, with the activation above each."""
         channels = self.strongest[:ROWS]
         pixels = self.about.shown(self.x)
-        tiles, labels = [], []
-        for c in channels:
-            for p in self.patches[c]:
-                tiles.append(_on_canvas(p, pixels))
-                labels.append(f"{p.activation:.3g}")
+        drawn = [_on_canvas(p, pixels) for c in channels for p in self.patches[c]]
+        labels = [f"{p.activation:.3g}" for c in channels for p in self.patches[c]]
         columns = len(self.patches[channels[0]])
-        H, W = (max(tile.shape[axis] for tile in tiles) for axis in (0, 1))
-        tiles = [_padded(tile, H, W) for tile in tiles]
-        title = (f"{self.about.network}, {self.layer}: the parts of {len(self.x):,} images that activate a channel most"
-                 f" ({H} x {W} pixels{_said(self.patches[channels[0]][0])})")
-        figure = figures.new(max(7.5, 0.78 * columns + 1.2), max(2.6, 0.95 * len(channels) * max(0.6, min(1.5, H / W)) + 1.0), title)
+        H, W = (max(tile.shape[axis] for tile in drawn) for axis in (0, 1))
+        tiles = [_padded(tile, H, W) for tile in drawn]
+        field = _field(self.patches[channels[0]][0], self.x.shape[2:])
+        title = f"{self.about.network}, {self.layer}: the parts of {len(self.x):,} images that activate a channel most ({field})"
+        figure = drawing.new(max(7.5, 0.78 * columns + 1.2), max(2.6, 0.95 * len(channels) * max(0.6, min(1.5, H / W)) + 1.0), title)
         axes = figure.add_subplot()
         drawing.mosaic(axes, tiles, columns, labels, size=7)
         height = H + max(1, round(H * 0.38))
         for i, c in enumerate(channels):
             axes.text(-0.12 * W - 0.5, (i + 1) * height - H / 2 - 0.5, f"channel {c}", fontsize=8, ha="right", va="center")
-        beyond = any(p.full and p.full != p.box for c in channels for p in self.patches[c])
+        beyond = any(tile.shape[:2] != p.box.size for p, tile in zip((p for c in channels for p in self.patches[c]), drawn, strict=True))
         drawing.note(figure, "; ".join(filter(None, [
             "the number is the activation", "blue: beyond the border of the image" if beyond else "",
             drawing.left_out(len(channels), len(self.patches), "channels", "those with the largest activations")])))
@@ -203,8 +199,8 @@ def _on_canvas(p: Patch, pixels: np.ndarray) -> np.ndarray:
     """The patch as (h, w, 3), with what lies beyond the image's border in light blue."""
     tile = drawing.displayable(p.cut(pixels))
     tile = np.repeat(tile[..., None], 3, axis=2) if tile.ndim == 2 else tile
-    if p.full is None:
-        return tile
+    if p.full is None or p.full.size[0] > pixels.shape[2] or p.full.size[1] > pixels.shape[3]:
+        return tile                                            # of a field larger than the image the margins would be most of it
     canvas = np.broadcast_to(np.array([0.72, 0.84, 0.94]), (*p.full.size, 3)).copy()
     top, left = p.box.top - p.full.top, p.box.left - p.full.left
     canvas[top:top + tile.shape[0], left:left + tile.shape[1]] = tile
@@ -217,5 +213,7 @@ def _padded(tile: np.ndarray, H: int, W: int) -> np.ndarray:
     return np.pad(tile, ((0, H - h), (0, W - w), (0, 0)), constant_values=1)
 
 
-def _said(p: Patch) -> str:
-    return "" if p.full else ", all a unit sees of an image"
+def _field(p: Patch, image: tuple[int, ...]) -> str:
+    """How much a unit sees, in words."""
+    H, W = p.full.size if p.full else p.box.size
+    return f"a unit sees {H} x {W} pixels{', more than the image has' if image[0] < H and image[1] < W else ''}"

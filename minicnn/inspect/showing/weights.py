@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minicnn import figures
 from minicnn.document import Block, Column, Table
 from minicnn.inspect.result import Result
 from minicnn.inspect.showing import drawing
@@ -130,7 +129,7 @@ def _side_by_side(title: str, weight: np.ndarray) -> Figure:
     """Filters of one channel, or of three in colour."""
     shown = weight[:MOST]
     rows, columns = drawing.grid(len(shown), 8 if len(shown) <= 32 else 12)
-    figure = figures.new(max(6.5, 0.95 * columns + 1), 1.15 * rows + 1.0, title)
+    figure = drawing.new(max(6.5, 0.95 * columns + 1), 1.15 * rows + 1.0, title)
     axes = figure.add_subplot()
     labels = [f"filter {i}" if columns <= 8 else str(i) for i in range(len(shown))]
     missing = drawing.left_out(len(shown), len(weight), "filters")
@@ -152,7 +151,7 @@ def _rows(title: str, weight: np.ndarray) -> Figure:
     picked = np.sort(np.argsort(-norms, kind="stable")[:ROWS])
     shown = weight[picked][:, :COLUMNS]
     F, C = shown.shape[:2]
-    figure = figures.new(max(6.5, 0.55 * C + 2), max(3.0, 0.62 * F + 1.4), title)
+    figure = drawing.new(max(6.5, 0.55 * C + 2), max(3.0, 0.62 * F + 1.4), title)
     axes = figure.add_subplot()
     labels = [str(c) if i == 0 else "" for i in range(F) for c in range(C)]
     KH, KW = shown.shape[2:]
@@ -168,7 +167,7 @@ def _rows(title: str, weight: np.ndarray) -> Figure:
 
 
 def _matrix(title: str, weight: np.ndarray) -> Figure:
-    figure = figures.new(9, 4.5, title)
+    figure = drawing.new(9, 4.5, title)
     axes = figure.add_subplot()
     picture = axes.imshow(weight, aspect="auto", interpolation="nearest", **_signed(weight))
     axes.set(xlabel="input feature", ylabel="output feature")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import minicnn
-from minicnn import Tensor, nn, random
+from minicnn import Tensor, figures, nn, random
 from minicnn.inspect.result import Result
 from minicnn.inspect.showing import (
     About,
@@ -129,16 +129,20 @@ def test_results(name: str, tmp_path: Any) -> None:
     assert json.loads(found.to_json())["network"] == "a-net"
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        path = found.save(tmp_path / "x.png")
+        figure = found.figure()
+        path = figures.save(figure, tmp_path / "x.png")
     assert path.read_bytes().startswith(b"\x89PNG")
-    assert "a-net" in found.figure().get_suptitle()
+    assert "a-net" in figure.get_suptitle()
+    for text in figure.texts:                                  # the title, and the note below: all of them can be read
+        box = text.get_window_extent()
+        assert 0 <= box.x0 < box.x1 <= figure.bbox.x1, text.get_text()
 
 
 @pytest.mark.parametrize("name", ["saliency", "occlusion", "grad_cam"])
 def test_headings_say_what_is_true_and_what_was_seen(name: str) -> None:
     found: Any = CALLS[name](model(), X)
     titles = [axes.get_title() for axes in found.figure().axes]
-    seen = [f"seen: {ABOUT.class_name(int(c))} {p:.0%}" for c, p in zip(found.predicted, found.probabilities.max(axis=1), strict=True)]
+    seen = [f"seen: {ABOUT.class_name(int(c))} ({p:.0%})" for c, p in zip(found.predicted, found.probabilities.max(axis=1), strict=True)]
     assert titles[:3] == [f"true: {true}\n{s}" for true, s in zip(("shoe", "T-shirt/top", "coat"), seen, strict=True)]
     assert ABOUT.class_name(2) == "a class with a ve…"
     assert ABOUT.class_name(7) == "class 7"
