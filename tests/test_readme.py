@@ -16,7 +16,7 @@ README = (ROOT / "README.md").read_text()
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 HEADINGS = [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in re.findall(r"^#+ (.*)$", README, re.MULTILINE)]
 TYPED = "".join(block for language, block in re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL) if not language)
-COMMANDS = sorted(set(re.findall(r"^minicnn ((?:bench |simulate )?[a-z]+)", TYPED, re.MULTILINE)))
+COMMANDS = sorted(set(re.findall(r"^minicnn ((?:bench |simulate )?[a-z-]+)", TYPED, re.MULTILINE)))
 
 
 def test_the_examples_run_and_learns() -> None:
@@ -48,6 +48,11 @@ def test_the_simulated_rungs_are_what_the_command_prints() -> None:
     """Another version of the compiler may count a little differently: then put what `minicnn simulate conv --markdown` prints there."""
     printed = CliRunner().invoke(app, ["simulate", "conv", "--markdown"]).stdout
     assert f"<!-- simulate:conv -->\n\n{printed}\n<!-- /simulate:conv -->" in README
+
+
+def test_the_claims_are_what_the_command_prints() -> None:
+    printed = CliRunner().invoke(app, ["claims", "--quick", "--markdown"]).stdout
+    assert f"<!-- claims -->\n\n{printed}\n<!-- /claims -->" in README
 
 
 @pytest.mark.parametrize("command", COMMANDS)
