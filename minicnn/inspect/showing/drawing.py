@@ -20,7 +20,7 @@ RIGHT, WRONG = figures.BLACK, figures.RED
 
 def new(width: float, height: float, title: str) -> Figure:
     """An empty figure of that many inches, its title in lines that fit."""
-    return figures.new(width, height, textwrap.fill(title, int(11 * width)))
+    return figures.new(width, height, textwrap.fill(title, int(12 * width)))
 
 
 def image(axes: Axes, pixels: np.ndarray) -> None:
@@ -92,7 +92,7 @@ def colour_bar(figure: Figure, shown: Any, axes: Any, label: str) -> None:
 def note(figure: Figure, text: str) -> None:
     """Lines below everything."""
     if text:
-        figure.supxlabel(textwrap.fill(text, int(15 * figure.get_figwidth())), fontsize=8, color="#444444")
+        figure.supxlabel(textwrap.fill(text, int(16 * figure.get_figwidth())), fontsize=8, color="#444444")
 
 
 def left_out(shown: int, count: int, what: str, which: str = "") -> str:

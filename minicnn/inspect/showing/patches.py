@@ -114,7 +114,7 @@ class MaximalPatches(Result):
         H, W = (max(tile.shape[axis] for tile in drawn) for axis in (0, 1))
         tiles = [_padded(tile, H, W) for tile in drawn]
         field = _field(self.patches[channels[0]][0], self.x.shape[2:])
-        title = f"{self.about.network}, {self.layer}: the parts of {len(self.x):,} images that activate a channel most ({field})"
+        title = f"{self.about.network}, {self.layer}: the parts of {len(self.x):,} images that activate a channel most"
         figure = drawing.new(max(7.5, 0.78 * columns + 1.2), max(2.6, 0.95 * len(channels) * max(0.6, min(1.5, H / W)) + 1.0), title)
         axes = figure.add_subplot()
         drawing.mosaic(axes, tiles, columns, labels, size=7)
@@ -123,7 +123,7 @@ class MaximalPatches(Result):
             axes.text(-0.12 * W - 0.5, (i + 1) * height - H / 2 - 0.5, f"channel {c}", fontsize=8, ha="right", va="center")
         beyond = any(tile.shape[:2] != p.box.size for p, tile in zip((p for c in channels for p in self.patches[c]), drawn, strict=True))
         drawing.note(figure, "; ".join(filter(None, [
-            "the number is the activation", "blue: beyond the border of the image" if beyond else "",
+            field, "the number is the activation", "blue: beyond the border of the image" if beyond else "",
             drawing.left_out(len(channels), len(self.patches), "channels", "those with the largest activations")])))
         return figure
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import minicnn
-from minicnn import Tensor, figures, nn, random
+from minicnn import Tensor, nn, random
 from minicnn.inspect.result import Result
 from minicnn.inspect.showing import (
     About,
@@ -119,7 +119,7 @@ def numbers(got: Any, expected: Any, where: str) -> None:
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_results(name: str, tmp_path: Any) -> None:
+def test_results(name: str) -> None:
     """Text, JSON, HTML and a picture, which says of which network it is, and draws without a warning."""
     found = CALLS[name](model(), X)
     assert "a-net" in str(found)
@@ -130,8 +130,7 @@ def test_results(name: str, tmp_path: Any) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         figure = found.figure()
-        path = figures.save(figure, tmp_path / "x.png")
-    assert path.read_bytes().startswith(b"\x89PNG")
+        figure.canvas.draw()
     assert "a-net" in figure.get_suptitle()
     for text in figure.texts:                                  # the title, and the note below: all of them can be read
         box = text.get_window_extent()
