@@ -13,7 +13,7 @@ import numpy as np
 from minicnn import data, nn, no_grad
 from minicnn.document import Column, Table
 from minicnn.inspect.claims.registry import HALF_TRUE, RIGHT, WRONG, Answer, claim
-from minicnn.inspect.claims.training import Batch, Budget, seeded, train
+from minicnn.inspect.claims.training import Batch, Budget, seeded, spread, train
 from minicnn.nn import functional as F
 from minicnn.tensor import Tensor
 
@@ -106,11 +106,15 @@ def measure(n: int, residual: bool, norm: bool, budget: Budget, name: str) -> di
 def plain_or_residual(quoted: str, budget: Budget) -> Answer:
     found = {title: measure(n, residual, norm, budget, title) for norm in (True, False) for name, n, residual in VARIANTS
              for title in [f"{name}, {'batch norm' if norm else 'no norm'}"]}
-    rows = [[name, f"{each['parameters']:,}", f"{each['rate']:g}", _spread(each["ends"], "{:.2f}"), _spread(each["accuracies"], "{:.0%}")]
-            for name, each in found.items()]
+    rows = []
+    for name, each in found.items():
+        network, norm = name.split(", ")
+        rows += [[f"{norm}:"]] if network == VARIANTS[0][0] else []
+        rows.append([network, f"{each['parameters']:,}", f"{each['rate']:g}", spread(each["ends"], "{:.2f}"),
+                     spread(each["accuracies"], "{:.0%}")])
     columns = [Column("network", left=True), *map(Column, ("parameters", "best rate", "training loss", "test accuracy"))]
     table = Table("", columns, rows,
-                  [f"8x8 digits, {budget.steps or STEPS} steps of Adam on {BATCH} images; mean of {budget.seeds} seeds and their range.",
+                  [f"8x8 digits, {budget.steps or STEPS} steps of Adam on {BATCH} images. {budget.over}",
                    f"best rate: of {' and '.join(map(str, RATES))}, the one with the lower training loss.",
                    f"training loss: mean of the last {LAST} steps; guessing gives ln 10 = {np.log(10):.2f}.",
                    "Plain and residual have the same initial weights and see the same batches."])
@@ -128,10 +132,7 @@ def plain_or_residual(quoted: str, budget: Budget) -> Answer:
 def _why(ends: dict[str, list[float]], behind: bool, failed: bool, seeds: int) -> str:
     fate = "stays at guessing, unlike" if failed else "trains, but is behind" if behind else "is not in every seed behind"
     worse = all(np.mean(ends[f"plain-20, {norm}"]) > np.mean(ends[f"plain-8, {norm}"]) for norm in ("batch norm", "no norm"))
+    each = f", in each of {seeds} seeds" if seeds > 1 else ""
     degraded = "The plain network of 20 layers is also behind the plain one of 8: more layers made it worse. " if worse else ""
     return (f"At 20 layers the plain network {fate} the residual one of the same parameters"
-            f"{f', in each of {seeds} seeds, with and without batch norm' if behind else ''}. {degraded}".strip())
-
-
-def _spread(values: list[float], form: str) -> str:
-    return f"{form.format(np.mean(values))} ({form.format(min(values))} to {form.format(max(values))})"
+            f"{f'{each}, with and without batch norm' if behind else ''}. {degraded}".strip())

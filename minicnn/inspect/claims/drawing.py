@@ -62,15 +62,16 @@ def _curve(axes: Any, name: str, each: dict[str, Any]) -> None:
 
 
 def _accuracies(figure: Any, found: dict[str, dict[str, list[float]]]) -> None:
-    from minicnn.inspect.claims.position import KINDS
+    from minicnn.inspect.claims.position import FAR, KINDS
 
     figure.suptitle("Is the dot in the upper or the lower half?", fontsize=11)
     axes = figure.subplots()
     rows = np.arange(len(KINDS))
     for i, (task, colour) in enumerate(zip(found, BARS, strict=True)):
+        label = f"dots {task}".replace("borders", f"borders ({FAR.margin} or more pixels)")
         values = [found[task][kind] for kind in KINDS]
         at = rows + 0.2 - 0.4 * (1 - i)
-        axes.barh(at, [100 * np.mean(each) for each in values], 0.36, color=colour, label=f"dots {task}")
+        axes.barh(at, [100 * np.mean(each) for each in values], 0.36, color=colour, label=label)
         for row, each in zip(at, values, strict=True):
             axes.plot(100 * np.array(each), np.full(len(each), row), "k.", markersize=4)
     axes.axvline(50, color="#555555", linewidth=1, linestyle=":")

@@ -15,7 +15,7 @@ import numpy as np
 from minicnn import cat, nn, no_grad
 from minicnn.document import Bold, Column, Table
 from minicnn.inspect.claims.registry import HALF_TRUE, RIGHT, WRONG, Answer, claim
-from minicnn.inspect.claims.training import Batch, Budget, seeded, train
+from minicnn.inspect.claims.training import Batch, Budget, seeded, spread, train
 from minicnn.nn import functional as F
 from minicnn.tensor import Tensor
 
@@ -48,7 +48,7 @@ class Task:
 
 
 NEAR = Task("anywhere, 10x10", 4 * LAYERS - 2, 0)            # every dot is within reach of a border
-FAR = Task(f"{2 * LAYERS} or more pixels from the border, 16x16", 4 * LAYERS + 4, 2 * LAYERS)
+FAR = Task("far from borders, 16x16", 4 * LAYERS + 4, 2 * LAYERS)
 
 
 class Net(nn.Module):
@@ -88,10 +88,10 @@ def absolute_position(quoted: str, budget: Budget) -> Answer:
                     net = Net(kind)
                     train(net, task.batches(budget.steps or STEPS, seed), RATE)
                 found[task.name][kind].append(accuracy(net, task.all()))
-    rows = [[KINDS[kind], *(_spread(found[task.name][kind]) for task in (NEAR, FAR))] for kind in KINDS]
+    rows = [[KINDS[kind], *(_accuracy(found[task.name][kind]) for task in (NEAR, FAR))] for kind in KINDS]
     table = Table("", [Column("dots", left=True), Column(NEAR.name), Column(FAR.name)], rows,
-                  ["Upper or lower half? Accuracy over every place of the dot; guessing gives 50 %. "
-                   f"Mean of {budget.seeds} seeds and their range.",
+                  [f"Upper or lower half? Accuracy over every place of the dot; guessing gives 50 %. {budget.over}",
+                   f"far from borders: {2 * LAYERS} or more pixels.",
                    "row channel: a second channel that holds each pixel's row (CoordConv).",
                    f"{LAYERS} convolutions of 3x3 and {WIDTH} channels, maximum over the image; {budget.steps or STEPS} steps of Adam, "
                    f"{BATCH} dots each, rate {RATE}."])
@@ -106,7 +106,6 @@ def absolute_position(quoted: str, budget: Budget) -> Answer:
                   "tells it everywhere.", {"accuracies": found, "chance": 0.5}, (table,), {"accuracies": found})
 
 
-def _spread(values: list[float]) -> str:
-    mean, low, high = np.mean(values), min(values), max(values)
-    text = f"{mean:.0%}" if low == high else f"{mean:.0%} ({low:.0%} to {high:.0%})"
-    return Bold(text) if mean == 0.5 else text
+def _accuracy(values: list[float]) -> str:
+    text = spread(values, "{:.0%}")
+    return Bold(text) if np.mean(values) == 0.5 else text

@@ -30,6 +30,18 @@ class Budget:
                 raise ValueError(f"{name} is {value!r}: give a whole number from 1")
 
 
+    @property
+    def over(self) -> str:
+        """What the numbers of a table are."""
+        return "One seed." if self.seeds == 1 else f"Mean of {self.seeds} seeds and their range."
+
+
+def spread(values: list[float], form: str) -> str:
+    """The mean and, where they differ, the range."""
+    mean, low, high = (form.format(value) for value in (np.mean(values), min(values), max(values)))
+    return mean if low == high else f"{mean} ({low} to {high})"
+
+
 def train(model: Module, batches: Iterable[Batch], lr: float) -> np.ndarray:
     """Adam on cross-entropy, one step a batch. The loss of every batch before its step."""
     optimizer, losses = optim.Adam(model.parameters(), lr=lr), []

@@ -11,7 +11,7 @@ from minicnn import no_grad, random
 from minicnn.inspect.claims import check_claims
 from minicnn.inspect.claims import depth as deep
 from minicnn.inspect.claims import position as dots
-from minicnn.inspect.claims.training import Budget, seeded, train
+from minicnn.inspect.claims.training import Budget, seeded, spread, train
 from minicnn.nn import Conv2d, Linear, Module
 from minicnn.tensor import Tensor
 
@@ -175,3 +175,10 @@ def test_training_lowers_the_loss_and_leaves_the_random_stream_alone() -> None:
 def test_bad_budgets(budget: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=f"^{message}$"):
         check_claims("plain-or-residual", **budget)
+
+
+def test_spread() -> None:
+    assert spread([0.5, 1.0, 0.75], "{:.0%}") == "75% (50% to 100%)"
+    assert spread([0.5, 0.5], "{:.2f}") == "0.50"
+    assert Budget(1).over == "One seed."
+    assert Budget(3).over == "Mean of 3 seeds and their range."
