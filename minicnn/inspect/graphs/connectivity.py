@@ -156,7 +156,8 @@ def connectivity(model: Module, input_shape: Sequence[int]) -> Connectivity:
     >>> layer.edges, layer.weights, layer.in_degrees.counts, layer.fully_connected
     (484, 9, {4: 4, 6: 24, 9: 36}, 4096)
     """
-    x = example_input((1, *input_shape) if len(tuple(input_shape)) == 1 else input_shape)
+    dtype = next((p.array.dtype for p in model.parameters()), np.dtype(np.float32)) if isinstance(model, Module) else np.float32
+    x = example_input((1, *input_shape) if len(tuple(input_shape)) == 1 else input_shape, dtype=dtype)
     if x.shape[0] != 1:
         raise ValueError(f"input_shape is {tuple(input_shape)}, a batch of {x.shape[0]}: the graph is that of one image, "
                          f"which is {tuple(input_shape)[1:]}")

@@ -64,13 +64,13 @@ def layout(sources: dict[str, list[str]]) -> dict[str, tuple[int, int]]:
 
 
 def folded(places: dict[str, tuple[int, int]], sources: dict[str, list[str]]) -> list[range]:
-    """The rows of each column: about FOLD, and where possible a column ends where no shortcut passes."""
+    """The rows of each column: at most FOLD, and a column ends where the fewest arrows go on to the next."""
     rows = 1 + max(row for row, _ in places.values())
-    passed = {row for name, reads in sources.items() for source in reads for row in range(places[source][0] + 2, places[name][0] + 1)}
+    arrows = [(places[source][0], places[name][0]) for name, reads in sources.items() for source in reads]
     columns, start = [], 0
     while rows - start > FOLD:
         ends = range(start + FOLD, start + FOLD // 2, -1)
-        end = next((row for row in ends if row not in passed), ends[0])
+        end = min(ends, key=lambda row: sum(above < row <= below for above, below in arrows))
         columns.append(range(start, end))
         start = end
     return [*columns, range(start, rows)]

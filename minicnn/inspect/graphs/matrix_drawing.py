@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from minicnn.inspect.graphs.layer_graph import LayerGraph
 
 CELLS = 1_000_000                  # the most that are drawn
-NAMED = 12                         # the most weights that the legend names
 COLOURS = (figures.BLUE, figures.ORANGE, figures.GREEN, figures.RED, figures.SKY, figures.PURPLE, figures.YELLOW, "#7A4B00", "#5A5A5A")
 
 
@@ -36,7 +35,8 @@ def draw(layer: LayerGraph) -> Figure:
     if layer.learnt:
         own = np.where(table >= 0, np.cumsum((table >= 0).reshape(-1)).reshape(table.shape), -1)
         panels += [(f"locally connected: {number(layer.edges)} edges,\n{number(layer.edges)} weights", own),
-                   (f"fully connected: {number(table.size)} edges,\n{number(table.size)} weights", np.arange(table.size).reshape(table.shape))]
+                   (f"fully connected: {number(table.size)} edges,\n{number(table.size)} weights",
+                    np.arange(table.size).reshape(table.shape))]
     width, height = _extent(rows, columns)
     figure = figures.new(len(panels) * width + 1.2, height + 1.6)
     figure.suptitle(f"{layer.kind}: {size(layer.source_shapes[0])} inputs, {size(layer.shape)} outputs; edges of one colour share a weight"
@@ -95,10 +95,10 @@ def _legend(figure: Any, layer: LayerGraph, table: np.ndarray) -> None:
     from matplotlib.patches import Patch
 
     taps = np.unique(table[table >= 0])
-    if len(taps) > min(NAMED, len(COLOURS)):
+    if len(taps) > len(COLOURS):
         return
     weights = np.asarray(layer.wirings[0].values)
     names = [f"w[{','.join(str(k) for k in np.unravel_index(tap, weights.shape))}]" for tap in taps]
     handles = [Patch(color=colour, label=name) for colour, name in zip(COLOURS, names, strict=False)]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles) if len(handles) <= 5 else -(-len(handles) // 1), fontsize=8,
-                  frameon=False, handlelength=1, columnspacing=1)
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=8, frameon=False, handlelength=1,
+                  columnspacing=1)

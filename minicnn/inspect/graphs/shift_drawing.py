@@ -52,13 +52,17 @@ def study(found: ShiftStudy) -> Figure:
 def _line(axes: Any, result: Shifts, part: str, label: str, style: tuple[str, str, str]) -> None:
     colour, marker, line = style
     rows = [row for row in result.rows if getattr(row, part) is not None]
-    axes.plot([row.shift for row in rows], [getattr(row, part) for row in rows], line, marker=marker, color=colour, label=label, markersize=5)
+    if not rows:
+        return
+    axes.plot([row.shift for row in rows], [getattr(row, part) for row in rows], line, marker=marker, color=colour, label=label,
+              markersize=5)
 
 
 def _finish(axes: Any, result: Shifts, title: str) -> None:
     axes.set_title(title, fontsize=10)
     axes.set_xlabel(f"shift along the {result.axis} in pixels", fontsize=9)
     axes.set_ylabel("||difference|| / ||expected||", fontsize=9)
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_ylim(bottom=0)
     axes.margins(y=0.1)
     axes.grid(alpha=0.3)

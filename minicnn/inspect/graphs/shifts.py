@@ -72,7 +72,7 @@ class Shifts(Result):
                   *([error(row.interior), error(row.border)] if self.spatial else []), error(row.all),
                   *([f"{row.changed:.1%}".replace("%", " %")] if row.changed is not None else [])] for row in self.rows]
         compares = {"equivariance": "f(shift(x)) against shift(f(x))", "invariance": "f(shift(x)) against f(x)"}[self.what]
-        title = f"{self.what}: {compares}, {self.model}, {self.layer} ({size(self.shape)}), {self.images} images moved along the {self.axis}"
+        title = f"{self.what}: {compares}, {self.model}, {self.layer} ({size(self.shape)}), {self.images} images, by {self.axis}"
         return [Table(title, columns, cells, self._notes())]
 
     def _notes(self) -> list[str]:
@@ -80,8 +80,8 @@ class Shifts(Result):
         if self.spatial:
             notes.append("interior: units that saw neither the border of the image nor what the shift brought in. border: all others.")
         if self.what == "equivariance" and not all(row.whole for row in self.rows):
-            notes.append(f"A unit is {self.jump:g} pixels from the next: other shifts are no whole number of units, and the map is moved by "
-                         "the nearest whole number.")
+            notes.append(f"A unit is {self.jump:g} pixels from the next: other shifts are no whole number of units, and the map is moved "
+                         "by the nearest whole number.")
         return notes
 
     def as_dict(self) -> dict[str, Any]:
@@ -153,8 +153,8 @@ def _measured(what: str, model: Module, shift: int | Sequence[int], input_shape:
     if before.ndim == 4 and before.shape[-2:] != (1, 1) and None not in cone.lattices:
         rows = [_map(what, cone, before, _run(model, shifted(pixels, by, along), chosen, device), by, along) for by in steps]
     elif what == "equivariance":
-        raise ValueError(f"{chosen.name} has an output of shape {before.shape[1:]}, whose units lie in no rows and columns: nothing can move "
-                         "in it; name a layer before, or measure invariance")
+        raise ValueError(f"{chosen.name} has an output of shape {before.shape[1:]}, whose units lie in no rows and columns: nothing can "
+                         "move in it; name a layer before, or measure invariance")
     else:
         rows = [_scores(before, _run(model, shifted(pixels, by, along), chosen, device), by) for by in steps]
     return Shifts(what, type(model).__name__, chosen.name, before.shape[1:], len(before), axis,

@@ -14,7 +14,7 @@ from minicnn.inspect.graphs.axes import Axis
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-EDGES = 20_000_000                 # the most that are listed: their matrix takes a quarter of a gigabyte, and building it several times that
+EDGES = 20_000_000                 # the most that are listed: as a matrix a quarter of a gigabyte, and several times that to build it
 BYTES = 12                         # of an edge in the matrix: a float32 and two int32
 
 
