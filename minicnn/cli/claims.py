@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from minicnn.cli import options
-from minicnn.cli.options import Backend, Json
+from minicnn.cli.options import Json
 
 if TYPE_CHECKING:
     from minicnn.inspect.claims import Finding
 
 
 def claims(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Which to check (see --list).", show_default="all")] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Which to check (see --list).", show_default="all")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Leave out those that train networks.")] = False,
     seeds: Annotated[int, typer.Option(help="How often to train each network.")] = 3,
     listed: Annotated[bool, typer.Option("--list", help="Print the names and claims, and check none.")] = False,
@@ -21,7 +21,7 @@ def claims(
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the table of verdicts as Markdown, and nothing else.")] = False,
     picture: Annotated[str | None, typer.Option(
         metavar="FILE", help="Draw what the trained networks did into a .png, .svg or .pdf file.", show_default="not drawn")] = None,
-    backend: Backend = None,
+    backend: Annotated[str | None, typer.Option(help="What computes: numba or numpy.", show_default="$MINICNN_BACKEND, or numba")] = None,
 ) -> None:
     """Check what courses say about convolutional networks, by building, counting, running and training them.
 
