@@ -97,6 +97,11 @@ class LayerGraph:
         """Edges, and weights, of the layer with the same edges that shares no weight."""
         return self.edges
 
+    @property
+    def padded(self) -> int | None:
+        """The same where taps that lie in the padding count, as they are often counted; None for what is no convolution."""
+        return self.units * int(np.prod(self.op.inputs[1].shape[1:])) if self.op.name in ("conv2d", "conv2d_relu") else None
+
     @cached_property
     def in_degrees(self) -> Degrees:
         """How many units of this layer read how many."""
@@ -166,7 +171,8 @@ class LayerGraph:
             "density": self.density, "in_degrees": self.in_degrees.counts, "out_degrees": self.out_degrees.counts,
             "interior_degree": self.interior,
             "fully_connected": {"edges": self.fully_connected, "weights": self.fully_connected},
-            "locally_connected": {"edges": self.locally_connected, "weights": self.locally_connected},
+            "locally_connected": {"edges": self.locally_connected, "weights": self.locally_connected,
+                                  "weights_with_padding": self.padded},
             "sees": {"least": self.sees[0], "most": self.sees[1]}}
 
 

@@ -117,7 +117,10 @@ def of_layer(found: Connectivity, layer: LayerGraph) -> list[Block]:
             ["density", percent(layer.density), percent(layer.density), "100 %"]]
     how = {"linear": "linear: y.ravel() = M @ x.ravel() + b" if layer.op.inputs else "", "choice": "each unit takes one of those it reads",
            "function": "a function of what each unit reads, no weighted sum"}[layer.how]
-    return [Table(title, columns, rows, [how]), _degrees("Edges into a unit of this layer", layer.in_degrees, "in-degree", layer.interior),
+    notes = [how] if how else []
+    if layer.learnt and layer.padded not in (None, local):
+        notes.append(f"With a weight for each tap in the padding too, the locally connected layer has {layer.padded:,} weights.")
+    return [Table(title, columns, rows, notes), _degrees("Edges into a unit of this layer", layer.in_degrees, "in-degree", layer.interior),
             _degrees(f"Edges out of a unit of {' and '.join(dict.fromkeys(layer.sources))}", layer.out_degrees, "out-degree", None)]
 
 
