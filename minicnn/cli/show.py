@@ -23,7 +23,7 @@ ANY_INPUT = ("maps", "activations", "dead", "gradients")       # random numbers 
 
 def show(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, its weights, or the name of a network.", show_default=False)],
-    what: Annotated[str, typer.Argument(metavar="WHAT", help="What to show: see below.", show_default=False)],
+    what: Annotated[str, typer.Argument(metavar="WHAT", help="What to show: one of those above.", show_default=False)],
     layer: Annotated[str | None, typer.Option(help="A layer, as `minicnn summary` names it (filters, maps, gradcam, patches).",
                                               show_default="a telling one")] = None,
     image: Annotated[list[str] | None, typer.Option(metavar="FILE", help="An image file; may be given again.", show_default=False)] = None,

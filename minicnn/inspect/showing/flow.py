@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minicnn import figures
 from minicnn.autograd import enable_grad, grad
 from minicnn.document import Block, Column, Table
 from minicnn.inspect.recorder import Layer, record
 from minicnn.inspect.result import Result
-from minicnn.inspect.showing import drawing
 from minicnn.inspect.showing.about import About
 from minicnn.inspect.showing.classes import class_scores, targets
 from minicnn.inspect.showing.inputs import given, host
@@ -117,15 +115,9 @@ class GradientFlow(Result):
 
     def figure(self) -> Figure:
         """Norms over depth, and the ratio of gradient to weight of each weight; logarithmic."""
-        figure = drawing.new(11, 4.8, f"{self.about.network}: gradient of the loss from the last layer back to the first ({self.state})")
-        left, right = figure.subplots(1, 2)
-        layers = [r for r in self.layers if r.norm and math.isfinite(r.norm)]
-        _over(left, [r.name for r in layers], [r.norm for r in layers], figures.BLUE, "norm of d loss / d output of the layer")
-        known = {r.weight for r in self.layers}
-        weights = [p for p in self.parameters if p.name in known and p.ratio and math.isfinite(p.ratio)]
-        _over(right, [p.name.removesuffix(".weight") for p in weights], [p.ratio for p in weights], figures.RED,
-              "norm of gradient / norm of weight")
-        return figure
+        from minicnn.inspect.showing.flow_picture import draw
+
+        return draw(self)
 
 
 def gradient_flow(model: Module, x: Any, labels: Any, *, training: bool = True, about: About | None = None) -> GradientFlow:
@@ -174,18 +166,3 @@ def _norm(values: np.ndarray) -> float:
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3g}"
-
-
-def _over(axes: Any, names: list[str], values: list[Any], colour: str, label: str) -> None:
-    axes.plot(range(len(values)), values, marker="o", markersize=4, color=colour, linewidth=1)
-    axes.set_yscale("log")
-    if values:
-        low, high = min(values), max(values)
-        centre = math.sqrt(low * high)
-        axes.set_ylim(min(low / 1.5, centre / 10), max(high * 1.5, centre * 10))         # at least two decades: less would look dramatic
-    step = -(-len(names) // 32) if names else 1
-    axes.set_xticks(range(0, len(names), step), names[::step], rotation=90, fontsize=7)
-    axes.tick_params(axis="y", labelsize=7)
-    axes.set_ylabel(label, fontsize=8)
-    axes.set_title(f"first layer at the left{f'; one of {step} is named' if step > 1 else ''}", fontsize=8)
-    axes.grid(alpha=0.3)
