@@ -114,7 +114,9 @@ def equivariance(model: Module, shift: int | Sequence[int] = 8, input_shape: Seq
     A shift by s pixels moves the map by s / jump units, where jump is the pixels from one unit to the next (the product of strides);
     where that is no whole number there is no shifted map to compare with, and the nearest whole number is taken and said. Pixels that come
     in repeat the border's. Units whose receptive field touches neither the border (padding!) nor what came in are measured by themselves:
-    a convolution with stride 1 is equivariant there, and nowhere else, unless its padding happens to continue the image.
+    a convolution with stride 1 is equivariant there, and nowhere else, unless its padding happens to continue the image. There backend
+    numba gives the same bits, for it adds up the products of every unit in one order; with numpy the order is up to BLAS, which may take
+    another one for another column of the same matrix, so that some are off by a rounding.
 
     shift: s for all of 0..s, or the shifts. input_shape: (C, H, W), for `images` images of smooth noise (see
     `minicnn.inspect.graphs.moving.smooth_noise`); or x (N, C, H, W) of one's own. layer: its name; by default the last whose units lie in

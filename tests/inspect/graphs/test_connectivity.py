@@ -123,7 +123,8 @@ def test_the_units_of_a_layer_in_networkx() -> None:
     edge = graph.edges["input:0,1,2", "Conv2d:1,0,1"]
     assert edge == {"tap": 7, "weight": float(model.weight.array[1, 0, 1, 1]), "parameter": "1,0,1,1"}
     added = connectivity(Residual(), (1, 4, 4)).to_networkx("add")
-    assert added.has_edge("relu:1,2,3", "add:1,2,3") and added.has_edge("conv2:1,2,3", "add:1,2,3")
+    assert added.has_edge("relu:1,2,3", "add:1,2,3")
+    assert added.has_edge("conv2:1,2,3", "add:1,2,3")
 
 
 def test_files(tmp_path: Path) -> None:
@@ -136,7 +137,9 @@ def test_files(tmp_path: Path) -> None:
         assert dict(read.nodes(data=True)) == dict(graph.nodes(data=True))
         assert {(a, b): d for a, b, d in read.edges(data=True)} == {(a, b): d for a, b, d in graph.edges(data=True)}
         text = found.to_dot(tmp_path / "graph.dot", layer).read_text()
-        assert text.count(" -> ") == graph.number_of_edges() and text.startswith('digraph "Residual" {\n') and text.endswith("\n}\n")
+        assert text.count(" -> ") == graph.number_of_edges()
+        assert text.startswith('digraph "Residual" {\n')
+        assert text.endswith("\n}\n")
     assert '  "input" -> "conv1";\n' in found.to_dot(tmp_path / "graph.dot").read_text()
     assert quoted('a"b\\c\nd') == '"a\\"b\\\\c\\nd"'
     large = connectivity(nn.Conv2d(1, 32, 3, padding=1), (1, 64, 64))
@@ -165,9 +168,11 @@ def test_the_same_weight_has_the_same_colour() -> None:
     pattern = found.layers[0].matrix().toarray() != 0
     taps = found.layers[0].listed()
     colours = {tap: {tuple(shared[r, c]) for r, c, t in zip(taps.row, taps.column, taps.tap, strict=True) if t == tap} for tap in (0, 1)}
-    assert [len(seen) for seen in colours.values()] == [1, 1] and colours[0] != colours[1]
+    assert [len(seen) for seen in colours.values()] == [1, 1]
+    assert colours[0] != colours[1]
     assert len({tuple(colour) for colour in local[pattern]}) == 8
-    assert (shared[~pattern] == 1).all() and (local[~pattern] == 1).all()
+    assert (shared[~pattern] == 1).all()
+    assert (local[~pattern] == 1).all()
 
 
 def test_pictures_that_are_too_large() -> None:

@@ -119,14 +119,15 @@ def test_average_pooling(g: Geometry, count: bool, override: int | None) -> None
     options = {"count_include_pad": count, "divisor_override": override}
     x = floats((1, *g.x_shape[1:]), g.seed, np.float64)
     expected = reference.avg_pool2d(x, g.window, **options)
-    from minicnn.inspect.recorder import Op
     from minicnn.inspect.graphs.rules import wired
+    from minicnn.inspect.recorder import Op
     from minicnn.ops.avg_pool2d import avg_pool2d_forward
     start = Op(None, (), {}, Tensor(x), "", nn.Identity(), 1)
     graph = LayerGraph("pool", "pool", Op(avg_pool2d_forward, (start,), {"window": g.window, **options}, Tensor(expected), "",
                                           nn.Identity(), 1), ["input"], "linear", [])
     found = wired(graph.op)
-    assert found is not None and found.how == "linear"
+    assert found is not None
+    assert found.how == "linear"
     graph.wirings = found.wirings
     y = graph.matrix() @ x.reshape(-1)
     seen = ~np.isnan(expected.reshape(-1))
@@ -146,7 +147,8 @@ def test_max_pooling_reads_its_window(g: Geometry) -> None:
     start = Op(None, (), {}, Tensor(vectors[:1]), "", nn.Identity(), 1)
     op = Op(max_pool2d_forward, (start,), {"window": g.window}, Tensor(y[:1]), "", nn.Identity(), 1)
     found = wired(op)
-    assert found is not None and found.how == "choice"
+    assert found is not None
+    assert found.how == "choice"
     graph = LayerGraph("pool", "pool", op, ["input"], "choice", found.wirings)
     compare.assert_equal(graph.matrix().toarray(), (y.reshape(n, -1).T == 1).astype(np.float32))
     counts(graph)
@@ -192,13 +194,14 @@ def test_each_linear_operation(name: str) -> None:
     x = integers((1, 2, 4, 5), 0)
     found = connectivity(model, (2, 4, 5))
     graph = found.layers[-1]
-    assert graph.linear and graph.note == ""
+    assert graph.linear
+    assert graph.note == ""
     y = model(Tensor(x)).array
     sources = [op.output.array for op in graph.op.sources]
     recorded = np.concatenate([s.reshape(-1) for s in sources])
-    y_recorded = graph.op.output.array.reshape(-1)             # the inputs that were recorded are not whole: a product each, then a few sums
+    y_recorded = graph.op.output.array.reshape(-1)             # of the random input that was recorded
     compare.assert_bounded(y_recorded, graph.matrix().astype(np.float64) @ recorded.astype(np.float64) + graph.offset(),
-                           abs(graph.matrix()) @ abs(recorded) + abs(graph.offset()), 44)
+                           abs(graph.matrix()) @ abs(recorded) + abs(graph.offset()), graph.in_degrees.most + 4)
     if len(found.layers) == 1:
         compare.assert_equal((graph.matrix() @ np.tile(x.reshape(-1), len(sources)) + graph.offset()).astype(np.float32), y.reshape(-1))
     if name not in ("added twice", "difference"):
