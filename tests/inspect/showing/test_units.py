@@ -44,6 +44,15 @@ def test_a_unit_for_one_image_of_two_hundred_is_almost_dead() -> None:
                                             "nothing; 1 more is for at most 1 % of them.")
 
 
+def test_one_position_is_enough_to_be_alive() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 1, 1), nn.ReLU())
+    model[0].weight.array[:], model[0].bias.array[:] = 1.0, -0.5
+    x = np.zeros((4, 1, 2, 8), np.float32)
+    x[3, 0, 1, 5] = 1
+    (relu,) = dead_units(model, x).relus
+    assert (relu.dead, relu.of_images.tolist(), relu.of_values.tolist()) == ([], [1 / 4], [1 / 64])
+
+
 def test_dead_units_of_fused_and_residual_relus() -> None:
     model = models.create("resnet8", 1, 8, 10)
     found = dead_units(model, floats((2, 1, 8, 8), 0))
