@@ -17,7 +17,9 @@ from minicnn.nn import Module
 from minicnn.nn.functional import interpolate
 from minicnn.tensor import Tensor
 
-MANNER = Manner("Grad-CAM", "how much it speaks for the class", overlaid=True, own=True)
+MANNER = Manner("Grad-CAM", "how much it speaks for the class", overlaid=True, own=True, empty=(
+    "the mean gradient of a map, which Grad-CAM takes, says little where the next layer weighs every position by itself, as a linear layer "
+    "does; try an earlier layer"))
 
 
 def grad_cam(model: Module, x: Any, target: Target = None, layer: str | None = None, *, about: About | None = None) -> Heat:
@@ -26,7 +28,8 @@ def grad_cam(model: Module, x: Any, target: Target = None, layer: str | None = N
         alpha[n, k] = mean over h, w of d score[n, target] / d A[n, k, h, w]
         values[n]   = max(sum over k of alpha[n, k] * A[n, k], 0)
 
-    heat: the same, enlarged to the size of the image (bilinear).
+    heat: the same, enlarged to the size of the image (bilinear). The mean over positions suits networks that end in global pooling; where a
+    linear layer reads the maps position by position the last maps may give nothing, and earlier ones more.
 
     layer: a name as in a summary; None: the last convolution whose output is larger than 1 x 1, with the normalisation, addition and
     activation right after it. target: a class, one for each image, or None for the one with the highest score.

@@ -20,11 +20,12 @@ COLUMNS, ROWS, LISTED = 6, 2, 12
 @dataclass(frozen=True)
 class Manner:
     """name: of the method. meaning: of the numbers. overlaid: on the image, else the image's outline on it. own: each image has a scale of
-    its own."""
+    its own. empty: what it may mean that a map has no positive value."""
     name: str
     meaning: str
     overlaid: bool
     own: bool
+    empty: str = "nothing there speaks for the class asked about"
 
 
 @dataclass(repr=False, eq=False)
@@ -84,7 +85,7 @@ class Heat(Result):
         """One sentence: what to look at."""
         areas = [area for i in range(len(self.heat)) if (area := self.area(i)) is not None]
         nothing = len(self.heat) - len(areas)
-        none = f"{nothing} of {len(self.heat)} maps have no positive value: nothing there speaks for the class asked about"
+        none = f"{nothing} of {len(self.heat)} maps have no positive value: {self.manner.empty}"
         if not areas:
             return f"{none}."
         return (f"Half of the positive heat lies in {np.median(areas):.1%} of an image"
