@@ -58,15 +58,15 @@ class Full(Axis):
             object.__setattr__(self, name, value)              # the class is frozen
 
     @property
-    def o(self) -> np.ndarray:  # type: ignore[override]       # Axis has them listed already
+    def o(self) -> np.ndarray:
         return np.repeat(np.arange(self.outputs), self.inputs)
 
     @property
-    def i(self) -> np.ndarray:  # type: ignore[override]
+    def i(self) -> np.ndarray:
         return np.tile(np.arange(self.inputs), self.outputs)
 
     @property
-    def t(self) -> np.ndarray:  # type: ignore[override]
+    def t(self) -> np.ndarray:
         return np.arange(self.taps)
 
     @property

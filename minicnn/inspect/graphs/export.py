@@ -46,8 +46,8 @@ def networkx_graph(found: Connectivity, layer: str | None = None) -> DiGraph:
         raise ValueError(f"{layer} has {chosen.edges:,} edges between {chosen.inputs:,} and {chosen.units:,} units: at most {MOST:,} edges "
                          "and units can be exported; choose another layer or a smaller input, or take its matrix()")
     outputs = _add_units(graph, layer, chosen.shape)
-    for source, (name, shape) in enumerate(zip(chosen.sources, chosen.source_shapes, strict=True)):
-        _add_edges(graph, chosen, source, _add_units(graph, name, shape), outputs)
+    for k, (source, shape) in enumerate(zip(chosen.sources, chosen.source_shapes, strict=True)):
+        _add_edges(graph, chosen, k, _add_units(graph, source, shape), outputs)
     return graph
 
 

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     from minicnn.inspect.graphs.connectivity import Connectivity
 
+Place = tuple[int, int]
+
 MOST = 120                         # layers in one picture
 FOLD = 14                          # rows of a picture; longer networks go on in the next column
 WIDTH, HEIGHT = 2.5, 0.62          # inches of a place
@@ -21,20 +23,22 @@ def draw(found: Connectivity) -> Figure:
     if len(found.layers) > MOST:
         raise ValueError(f"{found.model} has {len(found.layers)} layers: pictures have at most {MOST}; export it with to_dot")
     places = layout({layer.name: layer.sources for layer in found.layers})
-    columns = folded(places, {layer.name: layer.sources for layer in found.layers})
-    rows, lanes = max(map(len, columns)), 1 + max(lane for _, lane in places.values())
-    width, height = len(columns) * lanes * WIDTH + 0.3, rows * HEIGHT + 0.9
-    figure = figures.new(max(width, 5), height, f"{found.model}, {size(found.input_shape)} input: edges of each layer, units of its output")
+    sources = {layer.name: layer.sources for layer in found.layers}
+    columns = folded(places, sources)
+    at, again, width = placed(places, sources, columns)
+    height = max(len(column) + (k > 0) for k, column in enumerate(columns))
+    figure = figures.new(max(width * WIDTH + 0.3, 5), height * HEIGHT + 0.9,
+                         f"{found.model}, {size(found.input_shape)} input: edges of each layer, units of its output")
     axes = figure.add_subplot()
     axes.set_axis_off()
-    axes.set_xlim(-0.5, len(columns) * lanes - 0.5)
-    axes.set_ylim(rows - 0.5, -0.5)
-    column = {row: (k, row - rows.start) for k, rows in enumerate(columns) for row in rows}
-    at = {name: (column[row][0] * lanes + lane, column[row][1]) for name, (row, lane) in places.items()}
+    axes.set_xlim(-0.5, width - 0.5)
+    axes.set_ylim(height - 0.5, -0.5)
     for layer in found.layers:
         for source in layer.sources:
-            _arrow(axes, at[source], at[layer.name])
+            _arrow(axes, again.get((source, layer.name), at[source]), at[layer.name])
     _box(axes, at["input"], "input", size(found.input_shape), "white")
+    for (source, _), place in again.items():
+        _box(axes, place, source, "from the left", "white", dashed=True)
     for layer in found.layers:
         colour = figures.SKY if layer.learnt and layer.joins else figures.YELLOW if layer.joins else "white"
         edges = f"{number(layer.edges)} edges" if layer.wirings else "edges not known"
@@ -64,31 +68,47 @@ def layout(sources: dict[str, list[str]]) -> dict[str, tuple[int, int]]:
 
 
 def folded(places: dict[str, tuple[int, int]], sources: dict[str, list[str]]) -> list[range]:
-    """The rows of each column: at most FOLD, and a column ends where the fewest arrows go on to the next."""
+    """The rows of each column: at most FOLD, and a column ends where the next reads the fewest layers of it."""
     rows = 1 + max(row for row, _ in places.values())
-    arrows = [(places[source][0], places[name][0]) for name, reads in sources.items() for source in reads]
+    arrows = {(source, places[name][0]) for name, reads in sources.items() for source in reads}
     columns, start = [], 0
-    while rows - start > FOLD:
+    while rows - start > FOLD + FOLD // 4:
         ends = range(start + FOLD, start + FOLD // 2, -1)
-        end = min(ends, key=lambda row: sum(above < row <= below for above, below in arrows))
+        end = min(ends, key=lambda row: len({source for source, below in arrows if places[source][0] < row <= below}))
         columns.append(range(start, end))
         start = end
     return [*columns, range(start, rows)]
 
 
-def _box(axes: Any, at: tuple[int, int], name: str, text: str, colour: str) -> None:
+def placed(places: dict[str, tuple[int, int]], sources: dict[str, list[str]],
+           columns: list[range]) -> tuple[dict[str, Place], dict[tuple[str, str], Place], int]:
+    """(x, y) of each layer; of what a layer reads from a column on its left, which is drawn once more above it; and the width of all."""
+    at: dict[str, Place] = {}
+    again: dict[tuple[str, str], Place] = {}
+    x = 0
+    for k, rows in enumerate(columns):
+        names = [name for name, (row, _) in places.items() if row in rows]
+        at.update({name: (x + places[name][1], places[name][0] - rows.start + (k > 0)) for name in names})
+        outside = list(dict.fromkeys(s for name in names for s in sources.get(name, []) if s not in names))
+        again.update({(s, name): (x + outside.index(s), 0) for name in names for s in sources.get(name, []) if s in outside})
+        x += max(1 + max(places[name][1] for name in names), len(outside))
+    return at, again, x
+
+
+def _box(axes: Any, at: Place, name: str, text: str, colour: str, dashed: bool = False) -> None:
     axes.text(*at, f"{_short(name)}\n{_short(text)}", ha="center", va="center", fontsize=7.5, linespacing=1.15, parse_math=False,
-              bbox={"boxstyle": "round,pad=0.3", "facecolor": colour, "edgecolor": "black", "linewidth": 0.8}, zorder=3)
+              bbox={"boxstyle": "round,pad=0.3", "facecolor": colour, "edgecolor": "black", "linewidth": 0.8,
+                    "linestyle": "--" if dashed else "-"}, zorder=3)
 
 
 def _short(text: str, most: int = 34) -> str:
     return text if len(text) <= most else f"{text[:most - 3]}..."
 
 
-def _arrow(axes: Any, start: tuple[int, int], end: tuple[int, int]) -> None:
-    """Straight to the next row; past rows in between, and to the next column, in a bow."""
+def _arrow(axes: Any, start: Place, end: Place) -> None:
+    """Straight to the next row; past rows in between in a bow."""
     (x0, y0), (x1, y1) = start, end
-    next_row = y1 - y0 == 1
-    bow = "arc3,rad=0" if next_row else "arc3,rad=-0.35" if x0 == x1 else "arc3,rad=0.12"
-    axes.annotate("", end, start, zorder=1, arrowprops={"arrowstyle": "-|>", "color": figures.BLACK if next_row else figures.RED,
+    shortcut = y1 - y0 > 1
+    bow = "arc3,rad=0" if not shortcut else "arc3,rad=-0.4" if x0 == x1 else "arc3,rad=-0.12"
+    axes.annotate("", end, start, zorder=1, arrowprops={"arrowstyle": "-|>", "color": figures.RED if shortcut else figures.BLACK,
                                                         "linewidth": 1, "shrinkA": 13, "shrinkB": 13, "connectionstyle": bow})

@@ -4,6 +4,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,7 @@ def shifted(x: np.ndarray, by: int, axis: int) -> np.ndarray:
     return x.take(np.clip(np.arange(n) - by, 0, n - 1), 2 + axis)
 
 
-def smooth_noise(shape: Sequence[int], seed: int = 0, dtype: object = np.float32) -> np.ndarray:
+def smooth_noise(shape: Sequence[int], seed: int = 0, dtype: Any = np.float32) -> np.ndarray:
     """Random images whose neighbours are alike, as in photographs: white noise, blurred over 5 x 5 pixels three times, mean 0 and std 1.
 
     In white noise a shift by one pixel changes everything, so that nothing could follow it by half a step; real images are in between.

@@ -30,6 +30,19 @@ def number(value: float | None, digits: str = ",.4g") -> str:
     return f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 1000 else f"{value:{digits}}"
 
 
+def short(value: int) -> str:
+    """Numbers from ten million on with four digits.
+
+    >>> from minicnn.inspect.graphs.tables import short
+    >>> short(86_188_800), short(150_528_000), short(1_838_694_400), short(10_312_216_477_696)
+    ('86.19 M', '150.5 M', '1.839 G', '10.31 T')
+    """
+    if value < 1e7:
+        return f"{value:,}"
+    unit, power = next((unit, power) for unit, power in (("T", 1e12), ("G", 1e9), ("M", 1e6)) if value >= power)
+    return f"{value / power:.4g} {unit}"
+
+
 def percent(share: float) -> str:
     """Never 100 % or 0 % unless it is.
 
@@ -47,10 +60,10 @@ def of_network(found: Connectivity) -> list[Block]:
 
 
 def _layers(found: Connectivity) -> Table:
-    columns = [Column("layer", left=True), Column("units"), Column("edges"), Column("weights"), Column("sharing"), Column("in"),
-               Column("out"), Column("sees")]
-    rows = [[layer.name, size(layer.shape), *_counts(layer), percent(layer.sees[1])] for layer in found.layers]
-    notes = ["weights: different ones, without biases. sharing: edges / weights.",
+    columns = [Column("layer", left=True), Column("units"), Column("edges"), Column("weights"), Column("in"), Column("out"), Column("sees")]
+    rows = [[layer.name, "x".join(map(str, layer.shape)), *_counts(layer), percent(layer.sees[1])] for layer in found.layers]
+    notes = ["weights: different ones, without biases. M, G, T: millions, and thousands of those."
+             if any(layer.fully_connected >= 1e7 for layer in found.layers) else "weights: different ones, without biases.",
              "in: edges into a unit. out: edges from a unit that the layer reads, to this layer. least..most.",
              "sees: the most of the image that a unit depends on, by its box."]
     notes += [f"{layer.name}: {layer.note}" for layer in found.layers if layer.note]
@@ -60,24 +73,24 @@ def _layers(found: Connectivity) -> Table:
 
 def _counts(layer: LayerGraph) -> list[str]:
     if not layer.wirings:
-        return ["?"] * 5
-    weights = number(layer.weights) if layer.learnt else "-"
-    return [number(layer.edges), weights, number(layer.sharing), layer.in_degrees.text(), layer.out_degrees.text()]
+        return ["?"] * 4
+    weights = short(layer.weights) if layer.learnt else "-"
+    return [short(layer.edges), weights, layer.in_degrees.text(), layer.out_degrees.text()]
 
 
 def _compared(found: Connectivity) -> Table:
-    columns = [Column("layer", left=True), Column("weights"), Column("unshared"), Column("× as many"), Column("fully connected"),
+    columns = [Column("layer", left=True), Column("weights"), Column("unshared"), Column("sharing"), Column("fully connected"),
                Column("× as many"), Column("density")]
-    rows = [[layer.name, f"{layer.weights:,}", f"{layer.locally_connected:,}", times(layer.locally_connected, layer.weights),
-             f"{layer.fully_connected:,}", times(layer.fully_connected, layer.weights), percent(layer.density)]
+    rows = [[layer.name, short(layer.weights), short(layer.locally_connected), times(layer.locally_connected, layer.weights),
+             short(layer.fully_connected), times(layer.fully_connected, layer.weights), percent(layer.density)]
             for layer in found.layers if layer.learnt and layer.joins]
     return Table("What sharing and local edges save: weights of the same layers without them", columns, rows,
-                 ["unshared: locally connected, the same edges with a weight for each. fully connected: every unit reads every unit.",
-                  "density: edges, as a part of those of the fully connected layer."])
+                 ["unshared: locally connected, the same edges with a weight for each. sharing: edges for each weight.",
+                  "fully connected: every unit reads every unit. density: edges, as a part of those."])
 
 
 def times(more: int, less: int) -> str:
-    return number(more / less) if less else "-"
+    return "-" if not less else short(round(more / less)) if more >= 1e7 * less else number(more / less)
 
 
 def _words(found: Connectivity) -> list[str]:

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 def variants(in_channels: int = 1, channels: int = 8, seed: int = 0) -> dict[str, Module]:
     """Two 3x3 convolutions with ReLU, all with the same random weights: as they are, with a 2x2 max or average pool after each, with
     stride 2, and with the mean of each channel over the whole map."""
-    def net(stride: int, pool: type[Module] | None, last: Sequence[Module] = ()) -> Module:
+    def net(stride: int, pool: Callable[[int], Module] | None, last: Sequence[Module] = ()) -> Module:
         with _seeded(seed):
             return _net(stride, pool, last)
 
-    def _net(stride: int, pool: type[Module] | None, last: Sequence[Module]) -> Module:
+    def _net(stride: int, pool: Callable[[int], Module] | None, last: Sequence[Module]) -> Module:
         layers: list[Module] = []
         for before in (in_channels, channels):
             layers += [nn.Conv2d(before, channels, 3, stride, padding=1), nn.ReLU(), *([pool(2)] if pool else [])]
