@@ -110,5 +110,6 @@ def _arrow(axes: Any, start: Place, end: Place) -> None:
     (x0, y0), (x1, y1) = start, end
     shortcut = y1 - y0 > 1
     bow = "arc3,rad=0" if not shortcut else "arc3,rad=-0.4" if x0 == x1 else "arc3,rad=-0.12"
-    axes.annotate("", end, start, zorder=1, arrowprops={"arrowstyle": "-|>", "color": figures.RED if shortcut else figures.BLACK,
-                                                        "linewidth": 1, "shrinkA": 13, "shrinkB": 13, "connectionstyle": bow})
+    style = {"arrowstyle": "-|>", "color": figures.RED if shortcut else figures.BLACK, "linewidth": 1, "shrinkA": 1, "shrinkB": 1,
+             "connectionstyle": bow}
+    axes.annotate("", (x1, y1 - 0.24), (x0, y0 + 0.24), zorder=1, arrowprops=style)

@@ -11,7 +11,7 @@ from minicnn.document import Block, Column, Table
 from minicnn.inspect.graphs.moving import AXES, Compared, compared, shifted, smooth_noise
 from minicnn.inspect.graphs.tables import size
 from minicnn.inspect.receptive_fields import Cone, cones
-from minicnn.inspect.recorder import Layer, Recording, record
+from minicnn.inspect.recorder import Layer, Op, Recording, record
 from minicnn.inspect.result import Result
 from minicnn.nn import Module
 from minicnn.tensor import Tensor
@@ -150,9 +150,10 @@ def _measured(what: str, model: Module, shift: int | Sequence[int], input_shape:
     steps = _steps(shift, pixels.shape[2 + along], axis)
     device = x.device if x is not None else None
     recording = record(model, _tensor(pixels, device))
-    chosen = _layer(recording, layer, what)
-    cone, before = cones(recording)[chosen.output], _output(chosen)
-    if before.ndim == 4 and before.shape[-2:] != (1, 1) and None not in cone.lattices:
+    seen = cones(recording)
+    chosen = _layer(recording, seen, layer, what)
+    cone, before = seen[chosen.output], _output(chosen)
+    if _is_map(cone):
         rows = [_map(what, cone, before, _run(model, shifted(pixels, by, along), chosen, device), by, along) for by in steps]
     elif what == "equivariance":
         raise ValueError(f"{chosen.name} has an output of shape {before.shape[1:]}, whose units lie in no rows and columns: nothing can "
@@ -192,13 +193,18 @@ def _tensor(pixels: np.ndarray, device: Any) -> Tensor:
     return Tensor(pixels) if device is None else Tensor(pixels).to(device)
 
 
-def _layer(recording: Recording, name: str | None, what: str) -> Layer:
+def _is_map(cone: Cone) -> bool:
+    """Whether units lie in regular rows and columns."""
+    return len(cone.shape) == 4 and cone.shape[-2:] != (1, 1) and None not in cone.lattices
+
+
+def _layer(recording: Recording, seen: dict[Op, Cone], name: str | None, what: str) -> Layer:
     if name is not None:
         return recording.layer(name)
     if what == "invariance":
         return recording.layer_of(recording.output) or recording.layers[-1]
-    spatial = [each for each in recording.layers if len(each.shape) == 4 and each.shape[-2:] != (1, 1)]
-    return (spatial or recording.layers)[-1]
+    maps = [each for each in recording.layers if _is_map(seen[each.output])]
+    return (maps or recording.layers)[-1]
 
 
 def _output(layer: Layer) -> np.ndarray:
