@@ -14,37 +14,23 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner, Result
 
 from minicnn import __version__, kernels, training
 from minicnn.benchmarks.suites import SUITES
-from minicnn.cli import app
 from minicnn.cli.train import _command
 from minicnn.data import load
 from minicnn.kernels import compilation
 from minicnn.training import load_checkpoint
 from minicnn.training.plots import png
+from tests.command_line import minicnn, ok, quick_run
 
 USABLE = [name for name in kernels.CPU_BACKENDS if not kernels.missing(name)]
-
-
-def minicnn(*args: str | Path) -> Result:
-    return CliRunner().invoke(app, [str(arg) for arg in args], prog_name="minicnn")
-
-
-def ok(*args: str | Path) -> str:
-    result = minicnn(*args)
-    assert result.exit_code == 0, result.output
-    return result.stdout
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A quick run: one epoch."""
-    out = tmp_path_factory.mktemp("runs")
-    ok("train", "--epochs", "1", "--out", out, "--quiet")
-    (folder,) = out.iterdir()
-    return folder
+    return quick_run(tmp_path_factory.mktemp("runs"))
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])

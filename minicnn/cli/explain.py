@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from minicnn.cli import options
+from minicnn.cli import options, single_layer
 from minicnn.cli.options import Backend, Data, Json, Picture
+from minicnn.cli.single_layer import HELP as LAYER
 
-LAYER = "Of a single layer: "
 RUN = "Of a network: "
 
 
@@ -16,13 +16,11 @@ def explain(
     what: Annotated[str, typer.Argument(
         metavar="WHAT", show_default=False,
         help="A single layer of small random whole numbers: conv, conv-transpose, max-pool, avg-pool, linear or batch-norm. Or a network: "
-             "the "
-             "folder that `minicnn train` saved, or the name of one of minicnn's networks.")],
+             "the folder that `minicnn train` saved, or the name of one of minicnn's networks.")],
     at: Annotated[str | None, typer.Option(
         metavar="INDEX", show_default="one in the middle",
         help="Which number: oh,ow of the output, or f,oh,ow, or n,f,oh,ow; with --grad h,w of the input, kh,kw of the weight, f of the "
-             "bias, "
-             "and more axes in front alike. What is left out is 0; negative numbers count from the end.")] = None,
+             "bias, and more axes in front alike. What is left out is 0; negative numbers count from the end.")] = None,
     grad: Annotated[str | None, typer.Option(
         metavar="input|weight|bias", show_default="the output",
         help="Explain one number of this gradient, instead of one of the output.")] = None,
@@ -58,19 +56,20 @@ def explain(
       minicnn explain max-pool --kernel 3 --stride 2 --grad input
       minicnn explain runs/2026-01-31-120000-digits-digits --layer features.3 --image seven.png --at 5,2,2
     """
-    from minicnn.cli.explained import Geometry, of_layer, of_network
+    from minicnn.cli.explained import of_layer, of_network
     from minicnn.figures import check_format
 
     if picture:
         check_format(picture)
-    geometry = Geometry(kernel, stride, padding, dilation, groups, filters, images)
+    single = what in single_layer.KINDS
+    given = {"kernel": kernel, "stride": stride, "padding": padding, "dilation": dilation, "groups": groups, "filters": filters}
+    single_layer.refuse(what, given if single else {**given, "images": images})
     with options.backend(backend) as device, options.compilation():
-        if of_layer.knows(what):
+        if single:
             if layer or image or data:
                 raise ValueError(f"{what} is a single layer: --layer, --image and --data are for the folder of a run")
-            found = of_layer.explain(what, input or "8x8x3", geometry, at, grad, seed, device)
+            found = of_layer.explain(what, input or "8x8x3", given, images, at, grad, seed, device)
         else:
-            geometry.refuse(what)
             found = of_network.explain(what, input, layer, image, data, at, grad, device)
     if all:
         found.most = None

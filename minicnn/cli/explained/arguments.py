@@ -2,48 +2,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from minicnn.inspect.explaining.call import Call
 
 WRT = ("input", "weight", "bias")
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """What the user wrote of a single layer; None: nothing."""
-    kernel: str | None
-    stride: str | None
-    padding: str | None
-    dilation: str | None
-    groups: int | None
-    filters: int | None
-    images: int | None
-
-    def refuse(self, what: str, allowed: Sequence[str] = ()) -> None:
-        """Raise ValueError for what the subject has no use for."""
-        given = [f.name for f in fields(self) if getattr(self, f.name) is not None and f.name not in allowed]
-        if given:
-            raise ValueError(f"{what} takes no {' and no '.join(f'--{name}' for name in given)}"
-                             + ("" if allowed else ": a network has its own geometry"))
-
-
-def sizes(name: str, text: str) -> Any:
-    """"3", "3x5" or "1,1,0,2" as an int or a tuple. Raises ValueError for anything else.
-
-    >>> sizes("kernel", "3x5"), sizes("padding", "same")
-    ((3, 5), 'same')
-    """
-    if name == "padding" and text in ("same", "valid"):
-        return text
-    if not re.fullmatch(r"\d+([x,]\d+){0,3}", text):
-        raise ValueError(f"--{name} is {text!r}: give a whole number such as 3, or height x width such as 3x5"
-                         + (", four sides such as 1,1,0,2, same or valid" if name == "padding" else ""))
-    numbers = tuple(map(int, re.split("[x,]", text)))
-    return numbers[0] if len(numbers) == 1 else numbers
 
 
 def wanted(grad: str | None) -> str | None:

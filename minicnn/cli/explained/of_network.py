@@ -42,8 +42,8 @@ def _open(what: str, input: str | None, device: str) -> Network:
     from pathlib import Path
 
     from minicnn import models
-    from minicnn.cli.explained.of_layer import KINDS
     from minicnn.cli.network import open_network
+    from minicnn.cli.single_layer import KINDS
 
     if not Path(what).exists() and what not in models.MODELS:
         raise ValueError(f"{what!r} is neither a kind of layer ({', '.join(KINDS)}) nor the folder of a run of minicnn train, nor one of "

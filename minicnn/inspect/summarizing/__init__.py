@@ -9,6 +9,7 @@ from minicnn.inspect.summarizing.layers import LayerSummary, summarized
 from minicnn.inspect.summarizing.memory.step import OPTIMIZERS, Memory, training_memory
 from minicnn.inspect.summarizing.result import Summary
 from minicnn.nn import Module
+from minicnn.tensor import Tensor
 
 __all__ = ["LayerSummary", "Memory", "Summary", "summary"]
 
@@ -57,9 +58,9 @@ def summary(model: Module, input_shape: Sequence[int], *, batch: int | None = No
         sum(b.array.nbytes for b in model.buffers()), int(x.array.nbytes), int(found.output.output.array.nbytes), memory, why)
 
 
-def _recorded(model: Module, x: object) -> tuple[Recording, str]:
+def _recorded(model: Module, x: Tensor) -> tuple[Recording, str]:
     """In training mode; in eval mode where a single image is too few for it, as for batch norm of 1 x 1 pixels."""
     try:
-        return record(model, x, training=True), "training"  # type: ignore[arg-type]  # x is a Tensor: see example_input
+        return record(model, x, training=True), "training"
     except ValueError:
-        return record(model, x, training=False), "eval"  # type: ignore[arg-type]  # likewise
+        return record(model, x, training=False), "eval"

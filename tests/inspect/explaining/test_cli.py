@@ -8,29 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner, Result
 
-from minicnn.cli import app
+from tests.command_line import minicnn, ok, quick_run
 
 KINDS = ["conv", "conv-transpose", "max-pool", "avg-pool", "linear", "batch-norm"]
 
 
-def minicnn(*args: str | Path) -> Result:
-    return CliRunner().invoke(app, [str(arg) for arg in args], prog_name="minicnn")
-
-
-def ok(*args: str | Path) -> str:
-    result = minicnn(*args)
-    assert result.exit_code == 0, result.output
-    return result.stdout
-
-
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("runs")
-    ok("train", "--epochs", "1", "--out", out, "--quiet")
-    (folder,) = out.iterdir()
-    return folder
+    return quick_run(tmp_path_factory.mktemp("runs"))
 
 
 @pytest.fixture(scope="module")

@@ -5,25 +5,8 @@ import json
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from minicnn.cli import app
-
-
-def minicnn(*args: str | Path) -> Result:
-    return CliRunner().invoke(app, [str(arg) for arg in args], prog_name="minicnn")
-
-
-def ok(*args: str | Path) -> str:
-    result = minicnn(*args)
-    assert result.exit_code == 0, result.output
-    return result.stdout
-
-
-def refused(*args: str | Path) -> str:
-    result = minicnn(*args)
-    assert result.exit_code == 1, result.output
-    return result.output.strip()
+from tests.command_line import ok, refused
 
 
 def test_connectivity_of_a_network() -> None:
@@ -92,3 +75,8 @@ def test_shift_of_a_run_moves_real_images(tmp_path: Path) -> None:
     assert values["invariance"][name]["images"] == 30
     assert rows[0]["changed"] == 0 < rows[1]["changed"] <= 1
     assert len(json.loads(ok("connectivity", run, "--json"))["layers"]) > 5
+
+
+def test_a_network_is_drawn_as_its_layers(tmp_path: Path) -> None:
+    assert ok("connectivity", "digits", "--picture", tmp_path / "layers.svg").endswith(f"drawn in {tmp_path / 'layers.svg'}\n")
+    assert "features.10" in (tmp_path / "layers.svg").read_text()

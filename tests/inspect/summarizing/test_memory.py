@@ -11,6 +11,7 @@ import pytest
 import minicnn
 from minicnn import kernels, models, nn, optim
 from minicnn.inspect.recorder import record
+from minicnn.inspect.summarizing.memory import ledger
 from minicnn.inspect.summarizing.memory.step import training_memory
 from minicnn.inspect.summarizing.workspace import workspace_bytes
 from minicnn.kernels.numba_backend import memory
@@ -112,3 +113,7 @@ def test_a_batch_too_large_for_this_machine_is_predicted_without_being_taken() -
     assert found.peak > 10**12
     with pytest.raises(ValueError, match=r"^optimizer is 'sdg': must be one of none, sgd, momentum, adam, adamw$"):
         training_memory(nn.Linear(2, 2), (2,), 1, "sdg")
+
+
+def test_the_ledger_has_the_pool_s_numbers() -> None:
+    assert (ledger.SMALL, ledger.LINE, ledger.KEPT) == (memory.SMALL, memory.LINE, memory.KEPT)

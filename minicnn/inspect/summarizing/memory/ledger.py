@@ -4,8 +4,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from minicnn.kernels.numba_backend.memory import KEPT, LINE, SMALL
-
+SMALL, LINE, KEPT = 1 << 14, 64, 1 << 26     # those of numba_backend.memory, which is not imported here, for it needs Numba
 PARAMETERS, STATE, GRADIENTS = "parameters and buffers", "optimiser state", "gradients of parameters"
 INPUT, SAVED, FLOWING, WORKSPACE, IDLE = "input and labels", "activations", "gradients of activations", "workspace", "kept for reuse"
 KINDS = (PARAMETERS, STATE, GRADIENTS, INPUT, SAVED, FLOWING, WORKSPACE, IDLE)
