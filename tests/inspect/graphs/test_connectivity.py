@@ -237,7 +237,7 @@ def test_what_is_refused() -> None:
     with pytest.raises(ValueError, match="of numbers from 1"):
         connectivity(conv, (1, 0, 8))
     with pytest.raises(TypeError, match="expected a Module, got int"):
-        connectivity(3, (1, 8, 8))  # type: ignore[arg-type]    # on purpose
+        connectivity(3, (1, 8, 8))
     found: Connectivity = connectivity(Residual(), (1, 4, 4))
     with pytest.raises(ValueError, match=re.escape("add reads 2 (relu, conv2): source must be from 0 to 1, got 2")):
         found.layer("add").matrix(2)

@@ -203,4 +203,4 @@ def test_what_is_refused() -> None:
         with pytest.raises(ValueError, match=re.escape(sentence)):
             call()
     with pytest.raises(TypeError, match="expected the images x as a Tensor, got ndarray"):
-        equivariance(conv, 1, x=np.zeros((1, 1, 8, 8)))  # type: ignore[arg-type]    # on purpose
+        equivariance(conv, 1, x=np.zeros((1, 1, 8, 8)))

@@ -81,7 +81,7 @@ def test_the_batch_and_what_is_wrong_with_it() -> None:
         with pytest.raises(ValueError, match=message):
             summary(nn.Conv2d(1, 1, 1), shape, batch=batch)
     with pytest.raises(TypeError, match=r"^expected a Module, got function$"):
-        summary(lambda x: x, (1, 2, 2))  # type: ignore[arg-type]  # what a user may try
+        summary(lambda x: x, (1, 2, 2))
     with pytest.raises(ValueError, match=r"^optimizer is 'rmsprop': must be one of none, sgd, momentum, adam, adamw$"):
         summary(model, (6, 4), optimizer="rmsprop")
 

@@ -41,12 +41,12 @@ class Memory:
 
 def kernels_for(ledger: Ledger) -> NumPyKernels:
     """Of the backend in use on the CPU."""
-    from minicnn.kernels.numba_backend.simd import usable
-
-    if kernels.backend() == "numba" and usable():
+    if kernels.backend() == "numba":                           # these need Numba
         from minicnn.inspect.summarizing.memory.numba_kernels import NumbaKernels
+        from minicnn.kernels.numba_backend.simd import usable
 
-        return NumbaKernels(ledger)
+        if usable():
+            return NumbaKernels(ledger)
     return NumPyKernels(ledger)
 
 
