@@ -130,7 +130,7 @@ def conv2d_grad_weight(dy: Array, x: Array, weight_shape: tuple[int, ...], windo
     parts = np.zeros((min(N, PARTS), KH * KW, groups, *whole), dy.dtype)
     _grad_weight(tile)(xs, dys, parts.reshape(-1), parts.shape, (N, OH, OW, F), (*padded, x.shape[1]), (CG, FG), KW, window.stride,
                        window.dilation, workers(dy.size * CG * KH * KW))
-    dw = parts.sum(axis=0)[:, :, :CG, :FG]                                           # (KH*KW, G, C/G, F/G)
+    dw = parts[..., :CG, :FG].sum(axis=0)        # (KH*KW, G, C/G, F/G); what hangs over in the tiles is of memory that nobody wrote
     return np.ascontiguousarray(dw.transpose(1, 3, 2, 0)).reshape(weight_shape)
 
 

@@ -108,8 +108,10 @@ def test_numpys_workspace_is_that_of_its_cost(shape: tuple[int, ...]) -> None:
         assert workspace_bytes(op) == conv2d_cost(shape, conv.weight.shape, Window2d.of(3, padding=1)).workspace
 
 
-def test_a_batch_too_large_for_this_machine_is_predicted_without_being_taken() -> None:
-    found = training_memory(models.create("lenet", 1, 28, 10), (1, 28, 28), 100_000_000)
+@pytest.mark.parametrize("backend", kernels.CPU_BACKENDS)
+def test_a_batch_too_large_for_this_machine_is_predicted_without_being_taken(backend: str) -> None:
+    with kernels.use_backend(backend):
+        found = training_memory(models.create("lenet", 1, 28, 10), (1, 28, 28), 100_000_000)
     assert found.peak > 10**12
     with pytest.raises(ValueError, match=r"^optimizer is 'sdg': must be one of none, sgd, momentum, adam, adamw$"):
         training_memory(nn.Linear(2, 2), (2,), 1, "sdg")

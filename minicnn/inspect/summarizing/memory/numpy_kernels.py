@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import math
 import tracemalloc
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -114,7 +115,8 @@ class NumPyKernels:
         return dx
 
     def _batches(self, shape: Shape, window: Window2d, itemsize: int) -> list[int]:
-        return [min(block.stop, shape[0]) - block.start for block in _blocks(shape, window, itemsize)]
+        """The images of the first two blocks: with the second one's columns beside the first one's there is as much as there ever will be."""
+        return [min(block.stop, shape[0]) - block.start for block in islice(_blocks(shape, window, itemsize), 2)]
 
     def _im2col(self, shape: Shape, window: Window2d, itemsize: int) -> Ghost:
         padded = self._padded(shape, window, itemsize)
