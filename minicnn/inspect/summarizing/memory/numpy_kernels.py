@@ -115,7 +115,7 @@ class NumPyKernels:
         return dx
 
     def _batches(self, shape: Shape, window: Window2d, itemsize: int) -> list[int]:
-        """The images of the first two blocks: with the second one's columns beside the first one's there is as much as there ever will be."""
+        """The images of the first two blocks: while the second one is made the first is still there, and more there never is."""
         return [min(block.stop, shape[0]) - block.start for block in islice(_blocks(shape, window, itemsize), 2)]
 
     def _im2col(self, shape: Shape, window: Window2d, itemsize: int) -> Ghost:
