@@ -68,7 +68,7 @@ def _drawn(p: Panel) -> Table:
     """A panel: its coordinates around it, [marked cells], a dot for padding and a star for the one that stands out."""
     brackets = bool((p.marked == p.hollow).any())             # not where each cell is marked or hollow
     legend = [text for text, there in (("[ ] takes part", brackets), (f". {p.empty}", p.hollow.any()), ("* wins", p.best is not None),
-                                       ("a part of it", p.cut)) if there]
+                                       ("cropped", p.cut)) if there]
     rows = []
     for i in range(p.values.shape[0]):
         rows.append([str(p.start[0] + i), *(_cell(p, i, j, brackets) for j in range(p.values.shape[1]))])
