@@ -25,6 +25,10 @@ class Doctor:
 
     def __init__(self) -> None:
         self._model: Module | None = None
+        self._forget()
+
+    def _forget(self) -> None:
+        """Before another training: everything anew."""
         self._loss = float("nan")
         self._classes = 0
         self.steps = 0
@@ -37,7 +41,7 @@ class Doctor:
     def before_step(self, model: Module, images: Any, labels: Any, logits: Any, loss: float) -> None:
         """After backward, before the optimiser changes the weights."""
         if self._model is not model:
-            self.__init__()  # type: ignore[misc]  # another training: everything anew
+            self._forget()
             self._model, self._loss, self._classes, self._start = model, loss, logits.shape[1], weights(model)
         if self.steps % EVERY == 0:
             self._before = weights(model)
