@@ -1,6 +1,9 @@
 """The one stream of random numbers that initialisation, dropout and randn() draw from."""
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import numpy as np
 
 _generator = np.random.default_rng(0)
@@ -16,3 +19,17 @@ def manual_seed(seed: int) -> np.random.Generator:
     global _generator
     _generator = np.random.default_rng(seed)
     return _generator
+
+
+@contextlib.contextmanager
+def fork_rng(seed: int | None = None) -> Iterator[None]:
+    """For a block: whatever is drawn inside, afterwards the stream goes on where it was. seed: what it starts from inside, if not None."""
+    global _generator
+    before, state = _generator, _generator.bit_generator.state
+    if seed is not None:
+        manual_seed(seed)
+    try:
+        yield
+    finally:
+        _generator = before
+        before.bit_generator.state = state

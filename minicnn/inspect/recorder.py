@@ -19,7 +19,7 @@ import numpy as np
 from minicnn import ops
 from minicnn.nn import Module
 from minicnn.nn.module import join
-from minicnn.random import generator
+from minicnn.random import fork_rng
 from minicnn.recording import enable_grad, watch
 from minicnn.tensor import Tensor
 
@@ -199,13 +199,11 @@ def in_mode(model: Module, training: bool) -> Iterator[None]:
     """In that mode for a while; afterwards modes, buffers and the stream of random numbers are what they were."""
     modes = [(module, module.training) for module in model.modules()]
     buffers = [(buffer, buffer.array.copy()) for buffer in model.buffers()] if training else []
-    stream = generator().bit_generator
-    state = stream.state
     model.train(training)
     try:
-        yield
+        with fork_rng():
+            yield
     finally:
-        stream.state = state
         for module, mode in modes:
             module.training = mode
         for buffer, before in buffers:

@@ -1,6 +1,7 @@
 """New tensors beside torch's: values, dtypes, shared memory; random ones by their distribution and their seed."""
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import numpy as np
@@ -93,6 +94,19 @@ def test_the_seed_decides() -> None:
     for a, b, c in zip(first, draw(), other, strict=True):
         assert_equal(a, b)
         assert not minicnn.equal(a, c)
+
+
+def test_a_fork_leaves_the_stream_alone() -> None:
+    minicnn.manual_seed(3)
+    expected = minicnn.rand(4)
+    minicnn.manual_seed(3)
+    with minicnn.random.fork_rng():
+        assert_equal(minicnn.rand(4), expected)                # it goes on from here
+    with contextlib.suppress(ValueError), minicnn.random.fork_rng(3):
+        minicnn.rand(9)
+        minicnn.manual_seed(7)
+        raise ValueError("whatever ends the block")
+    assert_equal(minicnn.rand(4), expected)
 
 
 def test_distributions() -> None:

@@ -13,8 +13,9 @@ import numpy as np
 from minicnn import data, nn, no_grad
 from minicnn.document import Column, Table
 from minicnn.inspect.claims.registry import HALF_TRUE, RIGHT, WRONG, Answer, claim
-from minicnn.inspect.claims.training import Batch, Budget, seeded, spread, train
+from minicnn.inspect.claims.training import Batch, Budget, spread, train
 from minicnn.nn import functional as F
+from minicnn.random import fork_rng
 from minicnn.tensor import Tensor
 
 WIDTH, BATCH, STEPS, LAST, RATES = 8, 64, 60, 10, (0.003, 0.01)
@@ -91,7 +92,7 @@ def measure(n: int, residual: bool, norm: bool, budget: Budget, name: str) -> di
         losses, right = [], []
         for seed in range(budget.seeds):
             budget.progress(f"{name}, rate {rate}, seed {seed + 1} of {budget.seeds}")
-            with seeded(seed):
+            with fork_rng(seed):
                 net = Deep(n, residual, norm)
                 losses.append(train(net, batches(budget.steps or STEPS, seed), rate))
             right.append(accuracy(net))

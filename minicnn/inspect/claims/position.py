@@ -15,8 +15,9 @@ import numpy as np
 from minicnn import cat, nn, no_grad
 from minicnn.document import Bold, Column, Table
 from minicnn.inspect.claims.registry import HALF_TRUE, RIGHT, WRONG, Answer, claim
-from minicnn.inspect.claims.training import Batch, Budget, seeded, spread, train
+from minicnn.inspect.claims.training import Batch, Budget, spread, train
 from minicnn.nn import functional as F
+from minicnn.random import fork_rng
 from minicnn.tensor import Tensor
 
 LAYERS, WIDTH, DOT, BATCH, STEPS, RATE = 3, 16, 10.0, 32, 120, 0.005
@@ -84,7 +85,7 @@ def absolute_position(quoted: str, budget: Budget) -> Answer:
         for kind in KINDS:
             for seed in range(budget.seeds):
                 budget.progress(f"{task.name}, {KINDS[kind]}, seed {seed + 1} of {budget.seeds}")
-                with seeded(seed):
+                with fork_rng(seed):
                     net = Net(kind)
                     train(net, task.batches(budget.steps or STEPS, seed), RATE)
                 found[task.name][kind].append(accuracy(net, task.all()))

@@ -1,8 +1,7 @@
 """The training loop of the claims that need one, and what is said while it runs."""
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +9,6 @@ import numpy as np
 from minicnn import optim
 from minicnn.nn import Module
 from minicnn.nn import functional as F
-from minicnn.random import generator
 from minicnn.tensor import Tensor
 
 Batch = tuple[np.ndarray, np.ndarray]                          # images (N, C, H, W), labels (N,)
@@ -28,7 +26,6 @@ class Budget:
             value = getattr(self, name)
             if not (value is None and name == "steps") and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
                 raise ValueError(f"{name} is {value!r}: give a whole number from 1")
-
 
     @property
     def over(self) -> str:
@@ -52,15 +49,3 @@ def train(model: Module, batches: Iterable[Batch], lr: float) -> np.ndarray:
         optimizer.step()
         losses.append(loss.item())
     return np.array(losses)
-
-
-@contextlib.contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """minicnn's random numbers start from `seed`; afterwards they go on where they were."""
-    stream = generator().bit_generator
-    before = stream.state
-    stream.state = type(stream)(seed).state
-    try:
-        yield
-    finally:
-        stream.state = before

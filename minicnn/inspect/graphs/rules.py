@@ -14,6 +14,7 @@ from minicnn.inspect.graphs import axes
 from minicnn.inspect.graphs.axes import Axis
 from minicnn.inspect.graphs.wiring import Wiring
 from minicnn.inspect.recorder import Op
+from minicnn.kernels import devices
 
 LINEAR, CHOICE, FUNCTION = "linear", "choice", "function"      # a weighted sum; one of those that are read; anything else
 
@@ -44,7 +45,7 @@ class _Unknown(Exception):
 def array(value: Any) -> np.ndarray:
     """A parameter, constant, array or number as a NumPy array."""
     value = getattr(value, "array", value)
-    return np.asarray(value.get() if hasattr(value, "get") else value)     # CuPy's arrays come from the GPU
+    return np.asarray(value) if np.isscalar(value) else devices.host(value)
 
 
 def _learnt(value: Any) -> bool:

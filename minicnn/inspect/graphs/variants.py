@@ -1,8 +1,7 @@
 """The same small network with stride 1, with pooling and with strides: what each does to equivariance and invariance, side by side."""
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ from minicnn.document import Block, Column, Table
 from minicnn.inspect.graphs.shifts import Shifts, equivariance, error, invariance
 from minicnn.inspect.result import Result
 from minicnn.nn import Module
-from minicnn.random import generator, manual_seed
+from minicnn.random import fork_rng
 from minicnn.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -21,11 +20,8 @@ if TYPE_CHECKING:
 def variants(in_channels: int = 1, channels: int = 8, seed: int = 0) -> dict[str, Module]:
     """Two 3x3 convolutions with ReLU, all with the same random weights: as they are, with a 2x2 max or average pool after each, with
     stride 2, and with the mean of each channel over the whole map."""
+    @fork_rng(seed)
     def net(stride: int, pool: Callable[[int], Module] | None, last: Sequence[Module] = ()) -> Module:
-        with _seeded(seed):
-            return _net(stride, pool, last)
-
-    def _net(stride: int, pool: Callable[[int], Module] | None, last: Sequence[Module]) -> Module:
         layers: list[Module] = []
         for before in (in_channels, channels):
             layers += [nn.Conv2d(before, channels, 3, stride, padding=1), nn.ReLU(), *([pool(2)] if pool else [])]
@@ -33,18 +29,6 @@ def variants(in_channels: int = 1, channels: int = 8, seed: int = 0) -> dict[str
 
     return {"stride 1": net(1, None), "max pool": net(1, nn.MaxPool2d), "average pool": net(1, nn.AvgPool2d), "stride 2": net(2, None),
             "global mean": net(1, None, [nn.AdaptiveAvgPool2d(1), nn.Flatten()])}
-
-
-@contextlib.contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Random numbers from `seed` for a while; afterwards the stream goes on where it was."""
-    stream = generator().bit_generator
-    state = stream.state
-    manual_seed(seed)
-    try:
-        yield
-    finally:
-        generator().bit_generator.state = state
 
 
 @dataclass(repr=False, eq=False)

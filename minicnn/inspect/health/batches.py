@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.autograd import no_grad
+from minicnn.inspect.recorder import in_mode
 from minicnn.kernels import devices
 from minicnn.nn import Module
 from minicnn.nn.functional import cross_entropy
@@ -118,14 +119,9 @@ def train(model: Module, optimizer: Optimizer, batches: Iterable[Data], steps: i
 @QUIETLY
 def outputs(model: Module, data: Data, size: int = 256) -> np.ndarray:
     """The scores (N, classes) in eval mode; the mode is put back."""
-    was = [(m, m.training) for m in model.modules()]
-    model.eval()
-    try:
+    with in_mode(model, False):
         return np.concatenate([devices.host(model(place(model, Data(data.x[i:i + size], data.labels[i:i + size]))[0]).array)
                                for i in range(0, len(data), size)])
-    finally:
-        for module, mode in was:
-            module.training = mode
 
 
 def accuracy(model: Module, data: Data) -> float:

@@ -7,10 +7,9 @@ import numpy as np
 
 from minicnn.inspect.health.batches import Data, Loss, place
 from minicnn.inspect.recorder import record
+from minicnn.inspect.showing.choice import RELUS
 from minicnn.kernels import devices
 from minicnn.nn import Module
-
-RELUS = ("relu", "add_relu")
 
 
 def gradient_norms(model: Module) -> dict[str, float]:

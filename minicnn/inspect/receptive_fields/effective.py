@@ -97,19 +97,14 @@ def effective_receptive_field(model: Module | Callable[[], Module], input_shape:
         raise ValueError(f"seeds is {seeds!r}: give how many random inputs to draw, from 1")
     redrawn = not isinstance(model, Module)
     total: Any = 0.0
-    stream = random.generator().bit_generator
-    state = stream.state
-    try:
-        for seed in range(seeds):
-            made: Any = model
-            if redrawn:
-                random.manual_seed(seed)
+    for seed in range(seeds):
+        made: Any = model
+        if redrawn:
+            with random.fork_rng(seed):
                 made = model()
-            recording = record(made, example_input(input_shape, seed))
-            chosen, index = locate(recording, layer, unit)
-            total = total + _energy(recording.input.output, chosen.output.output, index, seed)
-    finally:
-        random.generator().bit_generator.state = state
+        recording = record(made, example_input(input_shape, seed))
+        chosen, index = locate(recording, layer, unit)
+        total = total + _energy(recording.input.output, chosen.output.output, index, seed)
     cone = cones(recording)[chosen.output]
     box = cone.box(index)
     if box is None:

@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.autograd import no_grad
+from minicnn.inspect.recorder import in_mode
 from minicnn.inspect.showing.about import About
 from minicnn.inspect.showing.classes import Target, class_scores, probabilities, targets
 from minicnn.inspect.showing.heat import Heat, Manner
-from minicnn.inspect.showing.inputs import BATCH, evaluating, given, host
+from minicnn.inspect.showing.inputs import BATCH, given, host
 from minicnn.kernels import devices
 from minicnn.kernels.window import pair
 from minicnn.nn import Module
@@ -43,7 +45,7 @@ def occlusion(model: Module, x: Any, target: Target = None, patch: int | Sequenc
         raise ValueError(f"occlusion: a patch of {PH}x{PW} is larger than the image, {H}x{W}")
     cover = _fill(fill, pixels)
     tops, lefts = _starts(H, PH, SH), _starts(W, PW, SW)
-    with evaluating(model):
+    with in_mode(model, False), no_grad():
         scores = class_scores("occlusion", model(x))
         chosen = targets("occlusion", scores, target)
         covered = np.empty((N, len(tops) * len(lefts)))

@@ -1,14 +1,11 @@
-"""What the functions of this package are given: images, checked and where the model is; loaders; models, left as they were."""
+"""What the functions of this package are given: images, checked and where the model is; loaders."""
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from minicnn import random
-from minicnn.autograd import no_grad
 from minicnn.kernels import devices
 from minicnn.nn import Module
 from minicnn.tensor import Tensor
@@ -60,19 +57,3 @@ def batches(what: str, model: Module, loader_or_x: Any, size: int = BATCH) -> li
     if not found:
         raise ValueError(f"{what}: the loader has no image")
     return found
-
-
-@contextlib.contextmanager
-def evaluating(model: Module) -> Iterator[None]:
-    """In eval mode and without a tape; afterwards modes and the stream of random numbers are what they were."""
-    modes = [(module, module.training) for module in model.modules()]
-    stream = random.generator().bit_generator
-    state = stream.state
-    model.eval()
-    try:
-        with no_grad():
-            yield
-    finally:
-        stream.state = state
-        for module, mode in modes:
-            module.training = mode

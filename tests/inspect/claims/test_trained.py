@@ -11,8 +11,9 @@ from minicnn import no_grad, random
 from minicnn.inspect.claims import check_claims
 from minicnn.inspect.claims import depth as deep
 from minicnn.inspect.claims import position as dots
-from minicnn.inspect.claims.training import Budget, seeded, spread, train
+from minicnn.inspect.claims.training import Budget, spread, train
 from minicnn.nn import Conv2d, Linear, Module
+from minicnn.random import fork_rng
 from minicnn.tensor import Tensor
 
 
@@ -26,7 +27,7 @@ def scores(net: Module, images: np.ndarray) -> np.ndarray:
 def test_plain_and_residual_differ_in_the_shortcut_alone(n: int, layers: int, norm: bool) -> None:
     nets = []
     for residual in (False, True):
-        with seeded(5):
+        with fork_rng(5):
             nets.append(deep.Deep(n, residual, norm))
     plain, residual = ({name: p.numpy() for name, p in net.state_dict().items()} for net in nets)
     assert plain.keys() == residual.keys()
@@ -157,13 +158,13 @@ def test_training_lowers_the_loss_and_leaves_the_random_stream_alone() -> None:
     random.manual_seed(11)
     expected = random.generator().random(3)
     random.manual_seed(11)
-    with seeded(4):
+    with fork_rng(4):
         net = dots.Net("coordinates")
         losses = train(net, dots.NEAR.batches(40, 0), 0.01)
     assert losses.shape == (40,)
     assert losses[-5:].mean() < 0.5 * losses[:5].mean()
     assert np.array_equal(random.generator().random(3), expected)
-    with seeded(4):
+    with fork_rng(4):
         again = dots.Net("coordinates")
         assert np.array_equal(train(again, dots.NEAR.batches(40, 0), 0.01), losses)
 
