@@ -62,7 +62,8 @@ class Cone:
     @property
     def jump(self) -> tuple[Number | None, Number | None]:
         """From a unit to the next, on average; None where units lie in no regular order."""
-        return tuple(lattice and plain(lattice.jump) for lattice in self.lattices)  # type: ignore[return-value]  # there are two
+        rows, columns = self.lattices
+        return None if rows is None else plain(rows.jump), None if columns is None else plain(columns.jump)
 
     @property
     def centre(self) -> tuple[Number | None, Number | None]:
