@@ -15,6 +15,7 @@ import numpy as np
 
 from minicnn import models
 from minicnn.files import write_whole
+from minicnn.interop.reader import read
 from minicnn.kernels import devices
 from minicnn.nn import Module
 
@@ -79,19 +80,6 @@ def load(path: str | Path) -> tuple[Module, Description]:
         what = " ".join(str(error).split())
         raise ValueError(f"{path}: the weights do not fit this version of the network: {what}; train again") from error
     return model.eval(), description
-
-
-def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """The arrays and the metadata of any .safetensors file. Raises ValueError when it is damaged or something else."""
-    from safetensors import SafetensorError, safe_open
-
-    with open(path, "rb"):                                     # a missing file or a folder: Python's own, clear OSError
-        pass
-    try:
-        with safe_open(path, framework="numpy") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118  # it is no dict
-    except (SafetensorError, KeyError, TypeError, ValueError, OSError, AttributeError) as error:
-        raise ValueError(f"{path}: not a .safetensors file, or a damaged one ({error}); copy it again or train again") from error
 
 
 def _checked_description(path: str | Path, arrays: Mapping[str, Any], header: str) -> str:
