@@ -4,7 +4,9 @@ All of them return scores before the softmax (logits), for CrossEntropyLoss, and
 """
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from minicnn import nn
 from minicnn.kernels.window import pair
@@ -106,8 +108,35 @@ class TinyVGG(nn.Module):
     def __init__(self, in_channels: int = 1, image_size: ImageSize = 28, classes: int = 10) -> None:
         super().__init__()
         H, W = _at_least(4, image_size, "TinyVGG", "its two max pools divide it by 4")
-        self.features = nn.Sequential(*_vgg_features(in_channels, [32, 32, "pool", 64, 64, "pool"]))
+        self.features = nn.Sequential(*_layers(in_channels, [32, 32, "pool", 64, 64, "pool"], _conv_relu))
         self.classifier = nn.Sequential(nn.Flatten(), nn.Linear(64 * (H // 4) * (W // 4), 128), nn.ReLU(), nn.Linear(128, classes))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.classifier(self.features(x))
+
+
+class ConvNet(nn.Module):
+    """A plain batch-normed network whose layers are a list, for recipes: 3x3 convolutions, max pools, one linear layer.
+
+    layers: a number is a 3x3 convolution to that many channels, batch norm and ReLU; "pool" is a 2x2 max pool.
+    head: what goes to the linear layer: "mean", each channel's mean over all pixels, or "flatten", every pixel.
+    dropout: the share of those features that are set to 0 in training.
+    """
+
+    def __init__(self, in_channels: int = 1, image_size: ImageSize = 28, classes: int = 10,
+                 layers: Sequence[int | str] = (16, "pool", 32, "pool", 64), head: str = "mean", dropout: float = 0.0) -> None:
+        super().__init__()
+        _check_plan(layers)
+        if head not in ("mean", "flatten"):
+            raise ValueError(f"ConvNet: head is {head!r}, expected 'mean' or 'flatten'")
+        pools = sum(step == "pool" for step in layers)
+        H, W = _at_least(2**pools, image_size, "ConvNet", f"its {pools} max pools divide it by {2**pools}")
+        self.features = nn.Sequential(*_layers(in_channels, layers, _conv_norm_relu))
+        channels = [step for step in layers if isinstance(step, int)][-1]
+        pixels = (H // 2**pools) * (W // 2**pools) if head == "flatten" else 1
+        mean: list[nn.Module] = [nn.AdaptiveAvgPool2d(1)] if head == "mean" else []
+        drop: list[nn.Module] = [nn.Dropout(dropout)] if dropout else []
+        self.classifier = nn.Sequential(*mean, nn.Flatten(), *drop, nn.Linear(channels * pixels, classes))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.classifier(self.features(x))
@@ -122,8 +151,8 @@ class VGG16(nn.Module):
     def __init__(self, in_channels: int = 3, image_size: ImageSize = 224, classes: int = 1000) -> None:
         super().__init__()
         _at_least(32, image_size, "VGG16", "its five max pools divide it by 32")
-        self.features = nn.Sequential(*_vgg_features(in_channels, [
-            64, 64, "pool", 128, 128, "pool", 256, 256, 256, "pool", 512, 512, 512, "pool", 512, 512, 512, "pool"]))
+        self.features = nn.Sequential(*_layers(in_channels, [
+            64, 64, "pool", 128, 128, "pool", 256, 256, 256, "pool", 512, 512, 512, "pool", 512, 512, 512, "pool"], _conv_relu))
         self.avgpool = nn.AdaptiveAvgPool2d((7, 7))
         self.classifier = nn.Sequential(
             nn.Linear(512 * 7 * 7, 4096), nn.ReLU(), nn.Dropout(),
@@ -202,7 +231,7 @@ class ResNet20(ResNet):
 
 
 MODELS: dict[str, type[nn.Module]] = {
-    "digits": DigitsNet, "lenet": LeNet, "tinyvgg": TinyVGG, "resnet8": ResNet8, "resnet20": ResNet20, "vgg16": VGG16,
+    "digits": DigitsNet, "lenet": LeNet, "convnet": ConvNet, "tinyvgg": TinyVGG, "resnet8": ResNet8, "resnet20": ResNet20, "vgg16": VGG16,
 }
 
 
@@ -211,14 +240,18 @@ def describe(name: str) -> str:
     return (MODELS[name].__doc__ or "").splitlines()[0]
 
 
-def create(name: str, in_channels: int, image_size: ImageSize, classes: int) -> nn.Module:
-    """A new network of MODELS for images (in_channels, *image_size) of `classes` classes.
+def create(name: str, in_channels: int, image_size: ImageSize, classes: int, **options: Any) -> nn.Module:
+    """A new network of MODELS for images (in_channels, *image_size) of `classes` classes. options: its own, such as ConvNet's layers.
 
-    Raises ValueError for an unknown name, listing the known ones, and for images too small for the network.
+    Raises ValueError for an unknown name or option, listing the known ones, and for images too small for the network.
     """
     if name not in MODELS:
         raise ValueError(f"unknown model {name!r}; there are: {', '.join(MODELS)}")
-    return MODELS[name](in_channels, image_size, classes)  # type: ignore[call-arg]  # every class in MODELS takes these three
+    known = list(inspect.signature(MODELS[name]).parameters)[3:]
+    for option in options:
+        if option not in known:
+            raise ValueError(f"the model {name} has no option {option!r}; it has {', '.join(known) or 'none'}")
+    return MODELS[name](in_channels, image_size, classes, **options)  # type: ignore[call-arg]  # every class in MODELS takes these three
 
 
 def _conv_norm_relu(in_channels: int, out_channels: int) -> list[nn.Module]:
@@ -226,16 +259,28 @@ def _conv_norm_relu(in_channels: int, out_channels: int) -> list[nn.Module]:
     return [nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False), nn.BatchNorm2d(out_channels), nn.ReLU()]
 
 
-def _vgg_features(in_channels: int, plan: list[int | str]) -> list[nn.Module]:
-    """A 3x3 convolution and ReLU for every number of channels in the plan, a 2x2 max pool for every "pool"."""
+def _conv_relu(in_channels: int, out_channels: int) -> list[nn.Module]:
+    return [nn.Conv2d(in_channels, out_channels, 3, padding=1), nn.ReLU()]
+
+
+def _layers(in_channels: int, plan: Sequence[int | str], block: Callable[[int, int], list[nn.Module]]) -> list[nn.Module]:
+    """The layers of block(in, out) for every number of channels in the plan, a 2x2 max pool for every "pool"."""
     layers: list[nn.Module] = []
     for step in plan:
         if isinstance(step, int):
-            layers += [nn.Conv2d(in_channels, step, 3, padding=1), nn.ReLU()]
+            layers += block(in_channels, step)
             in_channels = step
         else:
             layers.append(nn.MaxPool2d(2))
     return layers
+
+
+def _check_plan(layers: Sequence[int | str]) -> None:
+    wrong = [step for step in layers if step != "pool" and (not isinstance(step, int) or isinstance(step, bool) or step < 1)]
+    if wrong or isinstance(layers, str):
+        raise ValueError(f"ConvNet: layers holds {wrong[0]!r}, expected numbers of channels and \"pool\", such as [16, \"pool\", 32]")
+    if not any(isinstance(step, int) for step in layers):
+        raise ValueError(f"ConvNet: layers is {list(layers)}, expected at least one number of channels")
 
 
 def _at_least(smallest: int, image_size: ImageSize, model: str, why: str) -> tuple[int, int]:

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent
 
 # Each layer may import itself and what stands after it; `tools` use the framework and nothing in it uses them.
 LAYERS = ["cli", "training", "models", "trace", "nn", "ops", "autograd", "tensor", "device", "kernels"]
-TOOLS = {"data", "optim", "benchmarks", "cuda", "inspect"}
+TOOLS = {"data", "optim", "benchmarks", "cuda", "inspect", "interop", "report"}
 FOUNDATION = {"random", "hooks", "files", "recording", "document", "figures"}     # everyone may import these
 
 

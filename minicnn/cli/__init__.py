@@ -30,6 +30,7 @@ app.command()(claims.claims)
 app.command()(lists.backends)
 app.command()(lists.models)
 app.command()(lists.datasets)
+app.command()(lists.recipes)
 app.add_typer(bench.app, name="bench")
 app.add_typer(simulate.app, name="simulate")
 

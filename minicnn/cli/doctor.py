@@ -52,7 +52,7 @@ def _recipe(config: dict[str, Any]) -> Any:
     from minicnn.training.recipe import Recipe
 
     names = {field.name for field in fields(Recipe)}
-    return Recipe(**{name: value for name, value in config.items() if name in names})
+    return Recipe(**{name: tuple(value) if name == "seeds" else value for name, value in config.items() if name in names})
 
 
 def _optimizer(recipe: Any) -> Any:

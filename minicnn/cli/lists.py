@@ -1,7 +1,8 @@
-"""`minicnn backends`, `models` and `datasets`: what there is to choose from."""
+"""`minicnn backends`, `models`, `datasets` and `recipes`: what there is to choose from."""
 from __future__ import annotations
 
 import platform
+from typing import Annotated
 
 import typer
 
@@ -65,3 +66,22 @@ def datasets(data: Data = None) -> None:
         size = sum(file.size for file in source.files) / 1e6
         typer.echo(f"{name:15}{f'in {next(iter(paths.values())).parent}' if paths else f'not here: downloads {size:.0f} MB'}")
     typer.echo(f"{'FOLDER':15}your own images, one sub-folder a class")
+
+
+def recipes(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Print this recipe's file.", show_default="list all")] = None,
+) -> None:
+    """List the recipes for `train --recipe`, or print one to copy and edit.
+
+    \b
+    Example:
+      minicnn recipes fashion-small > mine.toml
+      minicnn train --recipe mine.toml
+    """
+    from minicnn.training import recipe_file
+
+    if name is not None:
+        typer.echo(recipe_file.source(name), nl=False)
+        return
+    for each in recipe_file.names():
+        typer.echo(f"{each:15}{recipe_file.source(each).splitlines()[0].removeprefix('# ')}")

@@ -21,51 +21,60 @@ MOST_CLASSES = 20                                              # a larger confus
 
 
 def train(
-    dataset: Annotated[str, typer.Option(
-        help="digits, mnist, fashion-mnist, cifar-10, or a folder with one sub-folder of images a class.")] = "digits",
+    dataset: Annotated[str | None, typer.Option(
+        help="digits, mnist, fashion-mnist, cifar-10, or a folder with one sub-folder of images a class.", show_default="digits")] = None,
+    recipe: Annotated[str | None, typer.Option(
+        metavar="NAME|FILE", help="All settings from a recipe: a name of `minicnn recipes`, or a .toml file.",
+        show_default="the dataset's")] = None,
     data: Data = None,
-    model: Annotated[str | None, typer.Option(help="The network: see `minicnn models`.", show_default="the dataset's")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training images.", show_default="the dataset's")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Images a step.", show_default="the dataset's")] = None,
-    lr: Annotated[float | None, typer.Option(help="Highest learning rate of the one-cycle schedule.", show_default="the dataset's")] = None,
-    optimizer: Annotated[str | None, typer.Option(help="adamw, adam or sgd (with momentum 0.9).", show_default="adamw")] = None,
-    weight_decay: Annotated[float | None, typer.Option(help="Pull of the weights towards 0.", show_default="0.01")] = None,
+    model: Annotated[str | None, typer.Option(help="The network: see `minicnn models`.", show_default="the recipe's")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training images.", show_default="the recipe's")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images a step.", show_default="the recipe's")] = None,
+    lr: Annotated[float | None, typer.Option(help="Highest learning rate of the one-cycle schedule.", show_default="the recipe's")] = None,
+    optimizer: Annotated[str | None, typer.Option(help="adamw, adam, or sgd with momentum 0.9.", show_default="the recipe's")] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="Pull of the weights towards 0.", show_default="the recipe's")] = None,
     label_smoothing: Annotated[float | None, typer.Option(
-        help="Share of each label given to all classes alike.", show_default="0.1")] = None,
-    augment: Annotated[bool | None, typer.Option(
-        "--augment/--no-augment", help="Shift, crop, mirror the training images a little.", show_default="the dataset's")] = None,
+        help="Share of each label given to all classes alike.", show_default="the recipe's")] = None,
+    validation: Annotated[float | None, typer.Option(
+        help="Share of the training images held out, to choose the best weights by.", show_default="the recipe's")] = None,
+    no_augment: Annotated[bool, typer.Option("--no-augment", help="Leave the training images as they are.")] = False,
     image_size: Annotated[int | None, typer.Option(
-        help="Images of a folder are resized to this height and width.", show_default="32")] = None,
-    seed: Annotated[int, typer.Option(help="The same seed, backend and settings give the same network, bit for bit.")] = 0,
+        help="Images of a folder are resized to this height and width.", show_default="the recipe's")] = None,
+    seed: Annotated[int | None, typer.Option(
+        help="The same seed, backend and settings give the same network, bit for bit.", show_default="the recipe's first")] = None,
     backend: Backend = None,
     out: Annotated[str, typer.Option(metavar="DIR", help="Where runs are saved, each in a new folder.")] = "runs",
+    name: Annotated[str | None, typer.Option(help="Of the run's folder.", show_default="date, dataset and model")] = None,
     doctor: Annotated[bool, typer.Option("--doctor", help="Watch the training and print on stderr how healthy it was.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")] = False,
 ) -> None:
     """Train a network, test it, and save the run.
 
-    Without options: handwritten digits that come with the package, in a few seconds. The test uses
-    images that training does not see. Ctrl-C saves the network as it is.
+    Without options: handwritten digits that come with the package, in a few seconds. The best weights are
+    those that do best on images held out of the training; the test, once at the end, uses others again.
 
     \b
     Examples:
       minicnn train
       minicnn train --dataset fashion-mnist --model lenet --epochs 5
+      minicnn train --recipe fashion-fast
       minicnn train --dataset ~/pictures/birds --image-size 64 --seed 1
     """
     from minicnn.training.experiment import Experiment
     from minicnn.training.progress import Download, Quiet, show
-    from minicnn.training.recipe import recipe_for
+    from minicnn.training.recipe_file import recipe_for
 
-    recipe = recipe_for(dataset, model=model, epochs=epochs, batch_size=batch_size, lr=lr, optimizer=optimizer, weight_decay=weight_decay,
-                        label_smoothing=label_smoothing, augment=augment, image_size=image_size, seed=seed)
+    chosen = recipe_for(dataset, recipe, model=model, epochs=epochs, batch_size=batch_size, lr=lr, optimizer=optimizer,
+                        weight_decay=weight_decay, label_smoothing=label_smoothing, validation=validation, image_size=image_size, seed=seed)
+    if no_augment:
+        chosen = chosen.without_augmentation()
     console = options.console()
     with options.backend(backend) as device:
         with Download(console) as download:
-            experiment = Experiment.prepare(recipe, data, None if quiet else download, device)
+            experiment = Experiment.prepare(chosen, data, None if quiet else download, device)
         if not quiet:
             _print_plan(console, experiment)
-        result = experiment.run(out, lambda epochs, images: Quiet() if quiet else show(console, epochs, images), doctor)
+        result = experiment.run(out, lambda epochs, images: Quiet() if quiet else show(console, epochs, images), doctor, name)
     _print_result(console, experiment, result, quiet)
 
 
@@ -75,8 +84,8 @@ def _print_plan(console: Console, experiment: Experiment) -> None:
     recipe, (_, C, H, W) = experiment.recipe, experiment.train.images.shape
     steps = experiment.recipe.augmentation((H, W)).transforms
     for name, text in (
-        ("dataset", f"{recipe.dataset}: {len(experiment.train):,} training and {len(experiment.test):,} test images of {C} x {H} x {W}, "
-                    f"{len(experiment.train.classes)} classes"),
+        ("dataset", f"{recipe.dataset}: {len(experiment.train):,} training, {len(experiment.validation or ()):,} validation and "
+                    f"{len(experiment.test):,} test images of {C} x {H} x {W}, {len(experiment.train.classes)} classes"),
         ("model", f"{recipe.model} ({type(experiment.model).__name__}): {parameter_count(experiment.model):,} parameters"),
         ("training", f"{recipe.epochs} epoch{'s' if recipe.epochs > 1 else ''}, batches of {recipe.batch_size}, "
                      f"label smoothing {recipe.label_smoothing:g}"),

@@ -6,7 +6,8 @@ from minicnn.training.experiment import Experiment, Interrupted, Result
 from minicnn.training.loop import Epoch, Evaluation, Observer, evaluate, fit
 from minicnn.training.metrics import accuracy, confusion_matrix
 from minicnn.training.predictor import Prediction, Predictor
-from minicnn.training.recipe import Recipe, recipe_for
+from minicnn.training.recipe import Recipe
+from minicnn.training.recipe_file import recipe_for
 
 __all__ = [
     "Description", "Epoch", "Evaluation", "Experiment", "Interrupted", "Observer", "Prediction", "Predictor", "Recipe", "Result",

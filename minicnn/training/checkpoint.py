@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ class Description:
     """What the weights belong to: a network of minicnn.models, its classes, and how its images are prepared.
 
     mean, std: of each channel, for pixels in 0..1. background: the mean of the training images' outermost pixels, in 0..1.
+    options: of the network, such as ConvNet's layers.
     """
     model: str
     in_channels: int
@@ -35,17 +36,19 @@ class Description:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     background: float
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, text: str) -> Description:
         values = json.loads(text)
         H, W = values["image_size"]
         return cls(str(values["model"]), int(values["in_channels"]), (int(H), int(W)), tuple(map(str, values["classes"])),
-                   tuple(map(float, values["mean"])), tuple(map(float, values["std"])), float(values["background"]))
+                   tuple(map(float, values["mean"])), tuple(map(float, values["std"])), float(values["background"]),
+                   dict(values.get("options", {})))
 
     def build(self) -> Module:
         """The network, with new random weights."""
-        return models.create(self.model, self.in_channels, self.image_size, len(self.classes))
+        return models.create(self.model, self.in_channels, self.image_size, len(self.classes), **self.options)
 
 
 def save(path: str | Path, model: Module, description: Description) -> None:

@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import importlib.metadata
 import importlib.util
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -18,9 +19,9 @@ from minicnn.nn import CrossEntropyLoss, Module
 from minicnn.training import images, plots
 from minicnn.training.checkpoint import Description
 from minicnn.training.images import Statistics
-from minicnn.training.loop import Evaluation, Observer, device_of, fit
+from minicnn.training.loop import Evaluation, Observer, device_of, evaluate, fit
 from minicnn.training.recipe import Recipe
-from minicnn.training.run_folder import Run
+from minicnn.training.run_folder import LAST, Run
 
 Display = Callable[[int, int], AbstractContextManager[Observer]]     # (epochs, images an epoch) -> an observer
 
@@ -30,6 +31,7 @@ class Experiment:
     """A recipe with its images read and its network built: ready to run."""
     recipe: Recipe
     train: ArrayDataset
+    validation: ArrayDataset | None
     test: ArrayDataset
     statistics: Statistics
     model: Module
@@ -39,11 +41,13 @@ class Experiment:
     def prepare(cls, recipe: Recipe, data: str | Path | None = None, progress: Any = None, device: str = "cpu") -> Experiment:
         """Read the images (downloading them where needed; `progress` is told) and build the network with random weights, on `device`."""
         train, test = images.load(recipe.dataset, data, recipe.image_size, progress)
+        train, validation = images.split(train, recipe.validation)
         statistics = Statistics.of(train)
         _, C, H, W = train.images.shape
-        description = Description(recipe.model, C, (H, W), train.classes, statistics.mean, statistics.std, statistics.background)
+        description = Description(recipe.model, C, (H, W), train.classes, statistics.mean, statistics.std, statistics.background,
+                                  recipe.options)
         random.manual_seed(recipe.seed)
-        return cls(recipe, train, test, statistics, description.build().to(device), description)
+        return cls(recipe, train, validation, test, statistics, description.build().to(device), description)
 
     @property
     def backend(self) -> str:
@@ -51,30 +55,38 @@ class Experiment:
         where = device_of(self.model).type
         return kernels.backend() if where == "cpu" else where
 
-    def run(self, out: str | Path, display: Display, doctor: bool = False) -> Result:
-        """Train, test and save into a new folder of `out`. doctor: as in `fit`.
+    def run(self, out: str | Path, display: Display, doctor: bool = False, name: str | None = None) -> Result:
+        """Train, test the best weights, and save all into a new folder of `out`. doctor: as in `fit`.
+        name: of the folder, instead of the date, the dataset and the model.
 
         Ctrl-C saves the network as it is and raises Interrupted. A failure is noted in the folder's result.json and raised on.
         """
         recipe, normalize = self.recipe, self.statistics.normalize()
         loader = DataLoader(self.train, recipe.batch_size, shuffle=True, drop_last=len(self.train) >= recipe.batch_size, seed=recipe.seed,
                             transform=Compose([recipe.augmentation(self.description.image_size), normalize]))
-        test_loader = DataLoader(self.test, max(recipe.batch_size, 256), transform=normalize)
+        measured = [part and DataLoader(part, max(recipe.batch_size, 256), transform=normalize) for part in (self.validation, self.test)]
         optimizer = recipe.build_optimizer(self.model)
         scheduler = recipe.build_schedule(optimizer, len(loader))
-        name = recipe.dataset if recipe.dataset in NAMES else Path(recipe.dataset).resolve().name
-        run = Run(out, f"{name[:40]}-{recipe.model}", self.model, self.description, self._config())
+        loss_function = CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
+        run = Run(out, name or f"{time.strftime('%Y-%m-%d-%H%M%S')}-{self._name()}", self.model, self.description, self._config())
         per_epoch = min(len(loader) * recipe.batch_size, len(self.train))
         with _noted(run):
             with display(recipe.epochs, per_epoch) as shown:
-                fit(self.model, loader, test_loader, optimizer, recipe.epochs, scheduler,
-                    CrossEntropyLoss(label_smoothing=recipe.label_smoothing), (shown, run), doctor)
-            run.finish("finished")
-        return Result(run.folder, run.history[-1].test, *self._pictures(run, normalize))
+                fit(self.model, loader, measured[0], optimizer, recipe.epochs, scheduler, loss_function, (shown, run), doctor)
+            run.restore_best()
+            test = evaluate(self.model, measured[1], loss_function)
+            run.finish("finished", test)
+        return Result(run.folder, test, *self._pictures(run, normalize))
+
+    def _name(self) -> str:
+        recipe = self.recipe
+        data = recipe.dataset if recipe.dataset in NAMES else Path(recipe.dataset).resolve().name[:40]
+        return f"{data}-{recipe.model}" if recipe.name in (*NAMES, "folder", "") else recipe.name[:60]
 
     def _config(self) -> dict[str, Any]:
-        return {**dataclasses.asdict(self.recipe), "backend": self.backend, "parameters": parameter_count(self.model),
-                "classes": self.train.classes, "train_images": len(self.train), "test_images": len(self.test),
+        return {**dataclasses.asdict(self.recipe), "seed": self.recipe.seed, "backend": self.backend, "parameters": parameter_count(self.model),
+                "classes": self.train.classes, "train_images": len(self.train),
+                "validation_images": len(self.validation or ()), "test_images": len(self.test),
                 "image_shape": self.train.images.shape[1:], "versions": versions()}
 
     def _pictures(self, run: Run, normalize: Any) -> tuple[list[Path], bool]:
@@ -117,7 +129,7 @@ def _noted(run: Run) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        run.save_weights()
+        run.save(LAST)
         run.finish("interrupted")
         raise Interrupted(f"interrupted in epoch {len(run.history) + 1}; the network so far is saved in {run.folder}") from None
     except Exception as error:

@@ -52,11 +52,19 @@ def load(dataset: str, root: str | Path | None = None, image_size: int = 32, pro
     images = ImageFolder(folder)
     _check_classes(folder, images)
     whole = _in_memory(images, image_size, _mode(images))
-    held_out = _held_out(whole.labels, len(whole.classes))
-    if not held_out.any():
+    kept, held_out = split(whole, 0.2)
+    if held_out is None:
         raise ValueError(f"{folder}: no class has the 5 images that are needed to hold out one for the test")
-    return (ArrayDataset(whole.images[~held_out], whole.labels[~held_out], whole.classes),
-            ArrayDataset(whole.images[held_out], whole.labels[held_out], whole.classes))
+    return kept, held_out
+
+
+def split(dataset: ArrayDataset, share: float) -> tuple[ArrayDataset, ArrayDataset | None]:
+    """(kept, held out): that share of each class, rounded down, always the same images; None where that is no image at all."""
+    held_out = _held_out(dataset.labels, len(dataset.classes), share)
+    if not held_out.any():
+        return dataset, None
+    kept, out = (ArrayDataset(dataset.images[part], dataset.labels[part], dataset.classes, dataset.max_value) for part in (~held_out, held_out))
+    return kept, out
 
 
 def _check_classes(folder: Path, images: ImageFolder) -> None:
@@ -84,12 +92,12 @@ def _mode(folder: ImageFolder) -> str:
     return "L"
 
 
-def _held_out(labels: np.ndarray, classes: int) -> np.ndarray:
-    """A fifth of each class, drawn with a seed of its own, as bools (N,): the same images whatever the seed of the training."""
+def _held_out(labels: np.ndarray, classes: int, share: float) -> np.ndarray:
+    """A share of each class, drawn with a seed of its own, as bools (N,): the same images whatever the seed of the training."""
     rng, held_out = np.random.default_rng(0), np.zeros(len(labels), bool)
     for label in range(classes):
         members = rng.permutation(np.flatnonzero(labels == label))
-        held_out[members[:len(members) // 5]] = True
+        held_out[members[:int(len(members) * share + 1e-9)]] = True
     return held_out
 
 

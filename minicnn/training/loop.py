@@ -48,12 +48,15 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Epoch:
-    """One pass over the training images. `loss` and `accuracy` are means over the batches as they were trained on."""
+    """One pass over the training images. `loss` and `accuracy` are means over the batches as they were trained on.
+
+    validation: how the network did after it on the images that were held out; None when there are none.
+    """
     number: int
     lr: float
     loss: float
     accuracy: float
-    test: Evaluation
+    validation: Evaluation | None
     seconds: float
     images_per_second: float
 
@@ -68,16 +71,16 @@ class Observer:
         """After a batch: images trained on, mean loss and accuracy, all since the epoch began."""
 
     def epoch(self, epoch: Epoch) -> None:
-        """After an epoch and its test."""
+        """After an epoch and its validation."""
 
 
 @QUIETLY
-def fit(model: Module, train: Iterable[Any], test: Iterable[Any], optimizer: Optimizer, epochs: int, scheduler: Any = None,
+def fit(model: Module, train: Iterable[Any], validation: Iterable[Any] | None, optimizer: Optimizer, epochs: int, scheduler: Any = None,
         loss_function: Loss = cross_entropy, observers: Iterable[Observer | Doctor] = (), doctor: bool = False) -> list[Epoch]:
-    """Train `model` for `epochs` passes over `train`, testing it on `test` after each.
+    """Train `model` for `epochs` passes over `train`, measuring it on `validation` after each.
 
-    train, test: loaders of (images (N, C, H, W), labels (N,)) batches; test decides nothing, it is only measured. Each batch is copied to
-    the device of the model's parameters; what comes back of a step is its loss and how many it predicted right, in one copy.
+    train, validation: loaders of (images (N, C, H, W), labels (N,)) batches. Each batch is copied to the device of the model's
+    parameters; what comes back of a step is its loss and how many it predicted right, in one copy.
     scheduler: stepped after every *batch*. observers: told of every batch and epoch.
     doctor: watch the training (loss at step 0, sizes of steps and gradients, filters that do not move, dead units) and print the verdicts
         on stderr at its end, also when it fails; to have them as an object, pass a `minicnn.inspect.health.Doctor` as an observer.
@@ -89,13 +92,14 @@ def fit(model: Module, train: Iterable[Any], test: Iterable[Any], optimizer: Opt
     observers = list(observers)
     if doctor:
         with _examined() as examiner:
-            return fit(model, train, test, optimizer, epochs, scheduler, loss_function, [*observers, examiner])
+            return fit(model, train, validation, optimizer, epochs, scheduler, loss_function, [*observers, examiner])
     history = []
     for number in range(1, epochs + 1):
         lr, started = optimizer.param_groups[0]["lr"], time.perf_counter()
         images, loss, share = _train_epoch(number, model, train, optimizer, scheduler, loss_function, observers)
         seconds = time.perf_counter() - started
-        history.append(Epoch(number, lr, loss, share, evaluate(model, test, loss_function), seconds, images / seconds))
+        found = None if validation is None else evaluate(model, validation, loss_function)
+        history.append(Epoch(number, lr, loss, share, found, seconds, images / seconds))
         for observer in observers:
             observer.epoch(history[-1])
     return history

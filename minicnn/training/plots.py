@@ -23,13 +23,14 @@ DPI = 110
 
 
 def learning_curve(path: Path, history: Sequence[Epoch]) -> None:
-    """Loss and accuracy after each epoch, on the training and on the test images. Raises ImportError without matplotlib."""
+    """Loss and accuracy after each epoch, on the training and on the validation images. Raises ImportError without matplotlib."""
     figure = figures.new(9, 3.5)
     epochs = [e.number for e in history]
     for i, name in enumerate(("loss", "accuracy")):
         axes = figure.add_subplot(1, 2, i + 1)
         axes.plot(epochs, [getattr(e, name) for e in history], marker=".", label="training")
-        axes.plot(epochs, [getattr(e.test, name) for e in history], marker=".", label="test")
+        if all(e.validation for e in history):
+            axes.plot(epochs, [getattr(e.validation, name) for e in history], marker=".", label="validation")
         axes.set(xlabel="epoch", ylabel=name)
         locator: Any = axes.xaxis.get_major_locator()
         locator.set_params(integer=True, min_n_ticks=1)

@@ -15,7 +15,7 @@ from minicnn.tensor import Tensor
 from minicnn.training import checkpoint
 from minicnn.training.checkpoint import Description
 from minicnn.training.loop import device_of
-from minicnn.training.run_folder import WEIGHTS
+from minicnn.training.run_folder import BEST, LAST
 
 BATCH = 256
 
@@ -42,9 +42,9 @@ class Predictor:
     def load(cls, run: str | Path, device: str = "cpu") -> Predictor:
         """From a run's folder, or from its weights, to compute on `device`. Raises ValueError when it is neither, or damaged."""
         run = Path(run)
-        path = run / WEIGHTS if run.is_dir() else run
+        path = next((run / name for name in (BEST, LAST) if (run / name).exists()), run / BEST) if run.is_dir() else run
         if not path.exists():
-            why = f"it has no {WEIGHTS}" if run.is_dir() else "there is no such folder or file"
+            why = f"it has no {BEST}" if run.is_dir() else "there is no such folder or file"
             raise ValueError(f"{run} is not a run of minicnn train: {why}")
         model, description = checkpoint.load(path)
         return cls(model.to(device), description)

@@ -91,7 +91,11 @@ class Lines(Quiet):
         self.compilation.report()
         self.console.print(
             f"epoch {epoch.number:>{len(str(self.epochs))}}/{self.epochs}  loss {epoch.loss:.4f}  accuracy {epoch.accuracy:7.2%}  "
-            f"test {epoch.test.accuracy:7.2%}  {epoch.images_per_second:,.0f} images/s", soft_wrap=True, highlight=False, markup=False)
+            f"{_validation(epoch)}{epoch.images_per_second:,.0f} images/s", soft_wrap=True, highlight=False, markup=False)
+
+
+def _validation(epoch: Epoch) -> str:
+    return f"validation {epoch.validation.accuracy:7.2%}  " if epoch.validation else ""
 
 
 class Bar(Lines):

@@ -1,14 +1,14 @@
-"""What to train, and with which settings: good ones for each dataset, each of which can be changed."""
+"""What to train, and with which settings: a recipe. `recipe_file` reads and writes them as TOML."""
 from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from minicnn.data import Compose, RandomCrop, RandomHorizontalFlip, RandomRotation, RandomShift
+from minicnn.data import Compose, Cutout, RandomCrop, RandomHorizontalFlip, RandomRotation, RandomShift
 from minicnn.data.augment import Transform
 from minicnn.data.sources import NAMES
 from minicnn.models import MODELS
@@ -21,36 +21,61 @@ OPTIMIZERS = ("adamw", "adam", "sgd")
 
 @dataclass(frozen=True)
 class Recipe:
-    """The settings of one run. The learning rate rises to lr and falls to 0 over the run (OneCycleLR).
+    """The settings of a training.
+
+    name: what its runs are called. model: one of minicnn.models, built with `options`, such as {"layers": [16, "pool", 32]}.
+    validation: the share of the training images that is held out, to choose the best weights by; the test images choose nothing.
+    flip, shift, crop, rotation, cutout: random changes of the training images: mirroring, pixels of shift, pixels of padding to cut
+        a whole image out of again, degrees, side of a blanked square.
+    lr: the highest rate of a one-cycle schedule, reached after the share `warmup` of all steps, then falling to 0.
+    ema: decay of the moving average of the weights, which is what is tested and saved; 0 for the weights themselves.
+    seeds: of the trainings; one training takes the first.
 
     Raises ValueError for a setting out of range, or a name that does not exist (with the closest one that does).
     """
-    dataset: str = "digits"
+    name: str = ""
     model: str = "digits"
-    epochs: int = 10
+    options: Mapping[str, Any] = field(default_factory=dict)
+    dataset: str = "digits"
     batch_size: int = 64
-    lr: float = 0.01
-    optimizer: str = "adamw"
-    weight_decay: float = 0.01
-    label_smoothing: float = 0.1
-    augment: bool = False
-    seed: int = 0
     image_size: int = 32
+    validation: float = 0.1
+    flip: bool = False
+    shift: int = 0
+    crop: int = 0
+    rotation: float = 0.0
+    cutout: int = 0
+    optimizer: str = "adamw"
+    lr: float = 0.01
+    weight_decay: float = 0.01
+    epochs: int = 10
+    warmup: float = 0.3
+    label_smoothing: float = 0.1
+    ema: float = 0.0
+    seeds: tuple[int, ...] = (0,)
 
     def __post_init__(self) -> None:
         known("model", self.model, MODELS)
         known("optimizer", self.optimizer, OPTIMIZERS)
         if self.dataset not in NAMES and not (self.dataset and Path(self.dataset).is_dir()):
             known("dataset", self.dataset, NAMES, "; or the path of a folder with one sub-folder of images a class")
-        for name, least in (("epochs", 1), ("batch_size", 1), ("image_size", 1), ("seed", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name.replace('_', '-')} is {getattr(self, name)}, expected at least {least}")
-        if not 0 < self.lr < math.inf:
-            raise ValueError(f"lr is {self.lr}, expected a number above 0")
-        if not 0 <= self.weight_decay < math.inf:
-            raise ValueError(f"weight-decay is {self.weight_decay}, expected a number of at least 0")
-        if not 0 <= self.label_smoothing < 1:
-            raise ValueError(f"label-smoothing is {self.label_smoothing}, expected 0 <= label-smoothing < 1")
+        for name, least in (("epochs", 1), ("batch_size", 1), ("image_size", 1), ("shift", 0), ("crop", 0), ("cutout", 0)):
+            self._check(name, getattr(self, name) >= least, f"at least {least}")
+        if not self.seeds or min(self.seeds) < 0:
+            raise ValueError(f"seed is {min(self.seeds, default='missing')}, expected at least 0")
+        self._check("lr", 0 < self.lr < math.inf, "a number above 0")
+        for name in ("weight_decay", "rotation"):
+            self._check(name, 0 <= getattr(self, name) < math.inf, "a number of at least 0")
+        for name in ("label_smoothing", "validation", "ema", "warmup"):
+            self._check(name, 0 <= getattr(self, name) < 1, f"0 <= {name.replace('_', '-')} < 1")
+
+    def _check(self, name: str, good: bool, expected: str) -> None:
+        if not good:
+            raise ValueError(f"{name.replace('_', '-')} is {getattr(self, name)}, expected {expected}")
+
+    @property
+    def seed(self) -> int:
+        return self.seeds[0]
 
     def build_optimizer(self, model: Module) -> Optimizer:
         parameters = model.parameters()
@@ -59,37 +84,40 @@ class Recipe:
         return (Adam if self.optimizer == "adam" else AdamW)(parameters, self.lr, weight_decay=self.weight_decay)
 
     def build_schedule(self, optimizer: Optimizer, batches: int) -> OneCycleLR:
-        return OneCycleLR(optimizer, self.lr, epochs=self.epochs, steps_per_epoch=batches)
+        return OneCycleLR(optimizer, self.lr, epochs=self.epochs, steps_per_epoch=batches, pct_start=self.warmup)
 
     def augmentation(self, size: tuple[int, int]) -> Compose:
-        """Small changes that leave the class what it is; digits are not mirrored."""
-        if not self.augment:
-            return Compose([])
-        if self.dataset in ("digits", "mnist"):
-            return Compose([RandomShift(max(1, min(size) // 14))])
-        flip: list[Transform] = [RandomHorizontalFlip(0.5)]
-        if self.dataset == "fashion-mnist":
-            return Compose([*flip, RandomShift(1)])
-        crop = RandomCrop(size, padding=max(1, min(size) // 8))
-        return Compose([crop, *flip] if self.dataset == "cifar-10" else [crop, *flip, RandomRotation(10)])
+        """The random changes of training images of this height and width, which leave the class what it is."""
+        steps: list[Transform] = []
+        if self.crop:
+            steps.append(RandomCrop(size, padding=self.crop))
+        if self.flip:
+            steps.append(RandomHorizontalFlip(0.5))
+        if self.rotation:
+            steps.append(RandomRotation(self.rotation))
+        if self.shift:
+            steps.append(RandomShift(self.shift))
+        if self.cutout:
+            steps.append(Cutout(self.cutout))
+        return Compose(steps)
+
+    def without_augmentation(self) -> Recipe:
+        return replace(self, flip=False, shift=0, crop=0, rotation=0.0, cutout=0)
 
 
-DEFAULTS: dict[str, dict[str, Any]] = {                        # where they differ from Recipe's own
-    "mnist": {"model": "lenet", "epochs": 5, "batch_size": 128, "lr": 0.005, "augment": True},
-    "fashion-mnist": {"model": "lenet", "epochs": 5, "batch_size": 128, "lr": 0.005},
-    "cifar-10": {"model": "resnet8", "epochs": 15, "batch_size": 128, "augment": True},
-}
-FOLDER: dict[str, Any] = {"model": "tinyvgg", "epochs": 20, "batch_size": 32, "lr": 0.002, "augment": True}
+def changed(recipe: Recipe, **settings: Any) -> Recipe:
+    """The recipe with the settings that are given (not None) in place of its own. seed: one seed instead of `seeds`.
 
-
-def recipe_for(dataset: str = "digits", **settings: Any) -> Recipe:
-    """The recipe for a dataset, with the settings that are given (not None) in place of its own."""
-    plain = Recipe(dataset)
-    own = {} if dataset == "digits" else DEFAULTS.get(dataset, FOLDER)
+    Another model than the recipe's starts without the options of that one. Another optimiser has a learning rate of its own.
+    """
     given = {name: value for name, value in settings.items() if value is not None}
-    if given.get("optimizer") == "sgd" and "lr" not in given:
+    if "seed" in given:
+        given["seeds"] = (given.pop("seed"),)
+    if given.get("model", recipe.model) != recipe.model:
+        given.setdefault("options", {})
+    if given.get("optimizer") == "sgd" != recipe.optimizer and "lr" not in given:
         given |= {"lr": 0.05, "weight_decay": given.get("weight_decay", 5e-4)}
-    return replace(plain, **{**own, **given})
+    return replace(recipe, **given)
 
 
 def known(what: str, name: str, names: Iterable[str], otherwise: str = "") -> None:

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +11,24 @@ from minicnn.files import write_whole
 from minicnn.nn import Module
 from minicnn.training import checkpoint
 from minicnn.training.checkpoint import Description
-from minicnn.training.loop import Epoch, Observer
+from minicnn.training.loop import Epoch, Evaluation, Observer
 
-WEIGHTS = "weights.safetensors"
+BEST, LAST = "best.safetensors", "last.safetensors"
 
 
 class Run(Observer):
-    """A new folder `parent`/<date>-<name>, and what is written into it: every file whole, as soon as it is known.
+    """A new folder `parent`/`name`, and what is written into it: every file whole, as soon as it is known.
 
         config.json             what was asked for          metrics.jsonl    a line an epoch
-        weights.safetensors     the network so far          result.json      finished, interrupted or failed, and the test accuracy
-        confusion_matrix.csv    on the test images          *.png            pictures, and example images
+        last.safetensors        the network so far          best.safetensors the network when it did best on the validation images
+        confusion_matrix.csv    on the test images          result.json      finished, interrupted or failed, and the test accuracy
+        *.png                   pictures, and example images
+
+    The best of several equal epochs is the latest; without validation images it is the last.
     """
 
     def __init__(self, parent: str | Path, name: str, model: Module, description: Description, config: dict[str, Any]) -> None:
-        self.folder = _new_folder(Path(parent), f"{time.strftime('%Y-%m-%d-%H%M%S')}-{name}")
+        self.folder = _new_folder(Path(parent), name)
         self.model, self.description = model, description
         self.history: list[Epoch] = []
         try:
@@ -38,16 +40,29 @@ class Run(Observer):
     def epoch(self, epoch: Epoch) -> None:
         self.history.append(epoch)
         write_whole(self.folder / "metrics.jsonl", "".join(json.dumps(_numbers(e)) + "\n" for e in self.history))
-        self.save_weights()
+        self.save(LAST)
+        if self.best_epoch == epoch.number:
+            self.save(BEST)
 
-    def save_weights(self) -> None:
-        checkpoint.save(self.folder / WEIGHTS, self.model, self.description)
+    @property
+    def best_epoch(self) -> int:
+        """The number of the best epoch so far."""
+        return max(self.history, key=lambda e: (e.validation.accuracy if e.validation else 0, e.number)).number
 
-    def finish(self, status: str, error: str | None = None) -> None:
+    def save(self, name: str) -> None:
+        checkpoint.save(self.folder / name, self.model, self.description)
+
+    def restore_best(self) -> None:
+        """Give the model the best weights again."""
+        if self.best_epoch != self.history[-1].number:
+            self.model.load_state_dict(checkpoint.load(self.folder / BEST)[0].state_dict())
+
+    def finish(self, status: str, test: Evaluation | None = None, error: str | None = None) -> None:
         """Write result.json and, when there was a test, confusion_matrix.csv."""
         result: dict[str, Any] = {"status": status, "epochs": len(self.history), "error": error}
         if self.history:
-            test = self.history[-1].test
+            result["best_epoch"] = self.best_epoch
+        if test:
             result |= {"test_accuracy": test.accuracy, "test_loss": test.loss, "test_images": test.images}
             write_whole(self.folder / "confusion_matrix.csv", _csv(test.confusion, self.description.classes))
         self._write_json("result.json", {key: value for key, value in result.items() if value is not None})
@@ -74,8 +89,9 @@ def _new_folder(parent: Path, name: str) -> Path:
 
 
 def _numbers(epoch: Epoch) -> dict[str, float]:
-    numbers = {name: value for name, value in vars(epoch).items() if name not in ("number", "test")}
-    return {"epoch": epoch.number} | numbers | {"test_loss": epoch.test.loss, "test_accuracy": epoch.test.accuracy}
+    numbers = {name: value for name, value in vars(epoch).items() if name not in ("number", "validation")}
+    found = epoch.validation
+    return {"epoch": epoch.number} | numbers | ({"validation_loss": found.loss, "validation_accuracy": found.accuracy} if found else {})
 
 
 def _csv(counts: np.ndarray, classes: tuple[str, ...]) -> str:
