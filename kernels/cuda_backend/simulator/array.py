@@ -76,6 +76,13 @@ class DeviceArray(NDArrayOperatorsMixin):
     def __setitem__(self, key: Any, value: Any) -> None:
         self.host[_unwrapped(key, [])] = _unwrapped(value, [])
 
+    def __copy__(self) -> DeviceArray:
+        return _wrapped(self.host.copy("K"), [self])
+
+    def __deepcopy__(self, memo: Any) -> DeviceArray:
+        """Memory of its own: Python's way would copy the numbers but keep the address."""
+        return self.__copy__()
+
     def __len__(self) -> int:
         return len(self.host)
 
