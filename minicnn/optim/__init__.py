@@ -1,7 +1,7 @@
-"""Optimisers with torch's names and options; schedules for their learning rates are in `lr_scheduler`."""
-from minicnn.optim import lr_scheduler
+"""Optimisers with torch's names and options; `lr_scheduler`: schedules for their learning rates; `swa_utils`: averages of weights."""
+from minicnn.optim import lr_scheduler, swa_utils
 from minicnn.optim.adam import Adam, AdamW
 from minicnn.optim.optimizer import Optimizer
 from minicnn.optim.sgd import SGD
 
-__all__ = ["SGD", "Adam", "AdamW", "Optimizer", "lr_scheduler"]
+__all__ = ["SGD", "Adam", "AdamW", "Optimizer", "lr_scheduler", "swa_utils"]
