@@ -40,6 +40,12 @@ def _found_out(cls: type) -> str | None:
     return _of_type.setdefault(cls, next((home for home in homes if home), None))
 
 
+def is_array(x: Any) -> bool:
+    """Whether it is an array, or a scalar, of NumPy's, CuPy's or the simulator's."""
+    cls = type(x)
+    return bool(_of_type.get(cls) or _found_out(cls))
+
+
 def on_host(array: Any) -> bool:
     """Whether its values can be looked at without a copy."""
     return isinstance(array, np.ndarray)

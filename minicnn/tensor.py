@@ -174,21 +174,15 @@ class Tensor:
     def tolist(self) -> Any:
         return self.array.tolist()
 
-    def numpy(self) -> np.ndarray:
-        """The array itself, not a copy. Raises TypeError for a tensor on another device than the CPU."""
-        if self.requires_grad:
-            raise RuntimeError("numpy() on a tensor that requires grad would lose its gradient: use detach().numpy()")
-        return np.asarray(self._on_host("numpy()"))
+    def numpy(self, *, force: builtins.bool = False) -> np.ndarray:
+        """The array itself, not a copy. force: of a tensor that requires grad too, and copied from another device.
+
+        Raises, without force, RuntimeError for the first and TypeError for the second.
+        """
+        return ops.to_numpy(self, force)
 
     def __array__(self, dtype: Any = None, copy: builtins.bool | None = None) -> np.ndarray:
-        if self.requires_grad:
-            raise RuntimeError("an array of a tensor that requires grad would lose its gradient: use detach()")
-        return np.array(self._on_host("an array"), dtype=dtype, copy=copy)
-
-    def _on_host(self, what: str) -> np.ndarray:
-        if not devices.on_host(self.array):
-            raise TypeError(f"{what} of a tensor on {self.device} would be a hidden copy: copy it to the host first, with .cpu()")
-        return self.array
+        return ops.to_array(self, dtype, copy)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: tuple[Any, ...] = (), **options: Any) -> Any:
         """NumPy's functions: `array * tensor` and np.exp(tensor) are operations of ours; `array -= tensor` changes the array."""
@@ -197,15 +191,12 @@ class Tensor:
         arrays = [np.asarray(x) if isinstance(x, Tensor) else x for x in inputs]
         return getattr(ufunc, method)(*arrays, **({"out": out} if out else {}), **options)
 
-    def __dlpack__(self, **options: Any) -> Any:
-        if self.requires_grad:
-            raise BufferError("__dlpack__ on a tensor that requires grad would lose its gradient: use detach()")
-        if self.device.type == "cuda-sim":
-            raise BufferError("__dlpack__: the memory of a simulated device is nobody else's: use .cpu()")
-        return self.array.__dlpack__(**options)
+    def __dlpack__(self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: builtins.bool | None = None) -> Any:
+        """For torch.from_dlpack(x), np.from_dlpack(x) and the like, which share the memory: see `minicnn.ops.exchange`."""
+        return ops.to_dlpack(self, stream, max_version, dl_device, copy)
 
-    def __dlpack_device__(self) -> Any:
-        return self.array.__dlpack_device__()
+    def __dlpack_device__(self) -> tuple[builtins.int, builtins.int]:
+        return ops.dlpack_device(self)
 
     def __float__(self) -> builtins.float:
         return float(self.item())
@@ -491,7 +482,7 @@ def _as_array(data: Any) -> Any:
         data = np.asarray(data)
         if data.dtype == np.float64:
             data = data.astype(DEFAULT_DTYPE)
-    return np.asarray(data) if not hasattr(data, "shape") or isinstance(data, np.generic) else data
+    return data if devices.is_array(data) and not isinstance(data, np.generic) else np.asarray(data)
 
 
 def _is_operand(x: Any) -> bool:

@@ -17,9 +17,9 @@ from minicnn.ops.shape import broadcast_to, expand, flatten, flip, permute, resh
 from minicnn.ops.indexing import assign, getitem, plain_index, setitem
 from minicnn.ops.joining import cat, chunk, split, stack
 from minicnn.ops.creation import (
-    arange, as_tensor, empty, empty_like, eye, from_dlpack, from_numpy, full, full_like, linspace, ones, ones_like, tensor, zeros,
-    zeros_like,
+    arange, as_tensor, empty, empty_like, eye, full, full_like, linspace, ones, ones_like, tensor, zeros, zeros_like,
 )
+from minicnn.ops.exchange import dlpack_device, from_dlpack, from_numpy, to_array, to_dlpack, to_numpy
 from minicnn.ops.random import rand, rand_like, randint, randn, randn_like, randperm
 from minicnn.ops.conv2d import conv2d, conv2d_relu
 from minicnn.ops.linear import linear
@@ -45,9 +45,9 @@ __all__ = [
     "any", "compare", "eq", "equal", "ge", "gt", "isfinite", "isinf", "isnan", "le", "lt", "ne", "logsumexp", "mean", "std",
     "sum", "var", "amax", "amin", "argmax", "argmin", "max", "min", "broadcast_to", "expand", "flatten", "flip", "permute",
     "reshape", "squeeze", "transpose", "unsqueeze", "assign", "getitem", "plain_index", "setitem", "cat", "chunk", "split",
-    "stack", "arange", "as_tensor", "empty", "empty_like", "eye", "from_dlpack", "from_numpy", "full", "full_like",
+    "stack", "arange", "as_tensor", "empty", "empty_like", "eye", "full", "full_like",
     "linspace", "ones", "ones_like", "tensor", "zeros", "zeros_like", "rand", "rand_like", "randint", "randn", "randn_like",
-    "randperm",
+    "randperm", "dlpack_device", "from_dlpack", "from_numpy", "to_array", "to_dlpack", "to_numpy",
     "conv2d", "conv2d_relu", "linear", "relu", "add_relu", "elu", "gelu", "hardswish", "leaky_relu", "logsigmoid", "silu",
     "max_pool2d", "avg_pool2d", "batch_norm", "batch_norm_relu", "dropout", "dropout2d", "log_softmax", "softmax", "cross_entropy",
     "binary_cross_entropy_with_logits",

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from minicnn.device import kind_of
-from minicnn.kernels import devices
 from minicnn.kernels.devices import move, sample
 from minicnn.tensor import DEFAULT_DTYPE, Tensor
 
@@ -45,18 +44,6 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     where = kind_of(device)
     found = data if isinstance(data, Tensor) and dtype in (None, data.dtype) else Tensor(data, dtype=dtype)
     return found if where is None else found.to(where)
-
-
-def from_numpy(array: np.ndarray) -> Tensor:
-    """A Tensor that shares its memory with the array: a change of one is seen in the other."""
-    if not isinstance(array, np.ndarray):
-        raise TypeError(f"from_numpy: expected a numpy.ndarray, got {type(array).__name__}")
-    return Tensor(array)
-
-
-def from_dlpack(array: Any) -> Tensor:
-    """A Tensor that shares its memory with any array that has __dlpack__ (torch, NumPy, JAX, ...), on the CPU, or on a GPU through CuPy."""
-    return Tensor(devices.from_dlpack(array))
 
 
 def full(size: Size, fill_value: float, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
