@@ -84,8 +84,8 @@ class Experiment:
         return f"{data}-{recipe.model}" if recipe.name in (*NAMES, "folder", "") else recipe.name[:60]
 
     def _config(self) -> dict[str, Any]:
-        return {**dataclasses.asdict(self.recipe), "seed": self.recipe.seed, "backend": self.backend, "parameters": parameter_count(self.model),
-                "classes": self.train.classes, "train_images": len(self.train),
+        return {**dataclasses.asdict(self.recipe), "seed": self.recipe.seed, "backend": self.backend,
+                "parameters": parameter_count(self.model), "classes": self.train.classes, "train_images": len(self.train),
                 "validation_images": len(self.validation or ()), "test_images": len(self.test),
                 "image_shape": self.train.images.shape[1:], "versions": versions()}
 

@@ -63,7 +63,8 @@ def split(dataset: ArrayDataset, share: float) -> tuple[ArrayDataset, ArrayDatas
     held_out = _held_out(dataset.labels, len(dataset.classes), share)
     if not held_out.any():
         return dataset, None
-    kept, out = (ArrayDataset(dataset.images[part], dataset.labels[part], dataset.classes, dataset.max_value) for part in (~held_out, held_out))
+    kept, out = (ArrayDataset(dataset.images[part], dataset.labels[part], dataset.classes, dataset.max_value)
+                 for part in (~held_out, held_out))
     return kept, out
 
 

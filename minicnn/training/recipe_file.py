@@ -24,7 +24,7 @@ SECTIONS = {
     "schedule": ("epochs", "warmup"),
     "training": ("label_smoothing", "ema", "seeds"),
 }
-ALWAYS = {"model", "dataset", "batch_size", "optimizer", "lr", "weight_decay", "epochs", "label_smoothing", "seeds"}     # written even at their defaults
+ALWAYS = {"model", "dataset", "batch_size", "optimizer", "lr", "weight_decay", "epochs", "label_smoothing", "seeds"}     # defaults too
 WHAT = {"str": "text in quotes", "int": "a whole number", "float": "a number", "bool": "true or false",
         "tuple[int, ...]": "a list of whole numbers"}
 
@@ -46,7 +46,7 @@ def recipe_for(dataset: str | None = None, recipe: str | None = None, **settings
 
 
 def read(recipe: str | Path) -> Recipe:
-    """A recipe by its name, or by the path of its file (it ends in .toml). Raises ValueError, with file and key, for what is wrong in it."""
+    """A recipe by its name, or by the path of its file, which ends in .toml. Raises ValueError that says what is wrong, and where."""
     path = Path(recipe)
     if path.suffix != ".toml":
         known("recipe", str(recipe), names(), "; or the path of a .toml file (`minicnn recipes NAME` prints one to start from)")
@@ -91,9 +91,9 @@ def parse(text: str, name: str = "") -> Recipe:
                 continue
             known(f"key in [{section}]:", key, keys)
             values[keys[key]] = _converted(f"{section}.{key}", value, kinds[keys[key]])
-    for needed in ("model", "dataset"):
+    for needed, key in (("model", "[model] name"), ("dataset", "[data] dataset")):
         if needed not in values:
-            raise ValueError(f"it names no {needed}: add {needed} = \"...\"" if needed == "dataset" else "it names no model: add [model] with name = \"...\"")
+            raise ValueError(f"it names no {needed}: {key} is missing")
     return Recipe(**values)
 
 
@@ -111,8 +111,8 @@ def write(recipe: Recipe) -> str:
 
 
 def _toml(value: Any) -> str:
-    """Strings, numbers, booleans and lists look alike in JSON and TOML."""
-    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
+    """Strings, numbers, booleans and lists look alike in JSON and TOML, but for one character."""
+    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _converted(where: str, value: Any, kind: str) -> Any:
