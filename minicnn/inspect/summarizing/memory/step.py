@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -58,16 +58,15 @@ def training_memory(model: Module, image_shape: tuple[int, ...], batch: int, opt
     """
     if optimizer not in OPTIMIZERS:
         raise ValueError(f"optimizer is {optimizer!r}: must be one of {', '.join(OPTIMIZERS)}")
-    step = _Step(model, tape(model, image_shape, batch, dtype), optimizer, weight_decay)
+    step = TrainingStep(model, tape(model, image_shape, batch, dtype), optimizer, weight_decay)
     for _ in range(WARM):
         step.run()
     step.ledger.restart()
     step.run()
-    at = step.ledger.at_peak
-    return Memory(step.ledger.peak, {kind: at[kind] for kind in KINDS}, step.ledger.moment)
+    return step.memory()
 
 
-class _Step:
+class TrainingStep:
     """What stays from one step to the next: parameters, gradients, the optimiser's state."""
 
     def __init__(self, model: Module, what: Tape, optimizer: str, weight_decay: bool) -> None:
@@ -82,19 +81,31 @@ class _Step:
         self.state: dict[int, list[Block]] = {}
 
     def run(self) -> None:
+        """One step of training."""
         self.gradients.clear()                                 # zero_grad()
-        caches, held = self._forward()
+        caches, held = self._forward(self.tape, self.images)
         self._backward(caches)
         held.clear()
         self._update()
 
-    def _forward(self) -> tuple[dict[int, Any], dict[int, Ghost]]:
-        steps = self.tape.steps
+    def evaluate(self, what: Tape) -> None:
+        """The forward pass of a batch of another size, nothing kept for backward. The layers are those of training, not folded as in eval
+        mode, which takes no more."""
+        images = Ghost(Block(self.ledger, math.prod(what.images) * what.itemsize, INPUT), what.images, what.itemsize)
+        self._forward(replace(what, steps=[replace(step, recorded=False) for step in what.steps]), images)
+
+    def memory(self) -> Memory:
+        """The most there was since the ledger's last restart."""
+        at = self.ledger.at_peak
+        return Memory(self.ledger.peak, {kind: at[kind] for kind in KINDS}, self.ledger.moment)
+
+    def _forward(self, what: Tape, images: Ghost) -> tuple[dict[int, Any], dict[int, Ghost]]:
+        steps, doing = what.steps, "forward" if what is self.tape else "test"
         last = {i: number for number, step in enumerate(steps) for i in step.inputs if i is not None and i >= 0}
-        values: dict[int, Ghost] = {IMAGES: self.images} | {-1 - i: p for i, p in enumerate(self.parameters)}
+        values: dict[int, Ghost] = {IMAGES: images} | {-1 - i: p for i, p in enumerate(self.parameters)}
         caches: dict[int, Any] = {}
         for number, step in enumerate(steps):
-            self.ledger.now = f"forward: {self.tape.names[number]}"
+            self.ledger.now = f"{doing}: {what.names[number]}"
             inputs = [None if i is None else values.get(i) for i in step.inputs]
             shape = inputs[0].shape if inputs and inputs[0] is not None else ()
             y, cache = operation(step, shape).forward(self.k, step, inputs, values)
@@ -107,9 +118,9 @@ class _Step:
                 caches[number] = cache
             del y, cache
             for i in step.inputs:
-                if i is not None and i >= 0 and last[i] == number and i != self.tape.logits:
+                if i is not None and i >= 0 and last[i] == number and i != what.logits:
                     values.pop(i, None)
-        return caches, {i: values[i] for i in (self.tape.logits, len(steps) - 1) if i in values}
+        return caches, {i: values[i] for i in (what.logits, len(steps) - 1) if i in values}
 
     def _backward(self, caches: dict[int, Any]) -> None:
         """autograd._run"""

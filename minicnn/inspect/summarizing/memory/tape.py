@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -54,18 +54,28 @@ class Tape:
 
 
 def tape(model: Module, image_shape: Shape, batch: int, dtype: Any = np.float32) -> Tape:
-    """Of forward and loss for `batch` inputs of image_shape, found by running small batches: what depends on the batch grows with it.
+    """Of forward and loss for `batch` inputs of image_shape: `Growing(model, image_shape, dtype).tape(batch)`."""
+    return Growing(model, image_shape, dtype).tape(batch)
+
+
+class Growing:
+    """Tapes of any size of batch, found by running two small ones: what depends on the batch grows with it.
 
     The loss is cross-entropy. Raises ValueError for a model that runs other operations for another size of batch.
     """
-    first, second = (_traced(model, (n, *image_shape), dtype) for n in SMALL_BATCHES)
-    if [s.name for s in first.steps] != [s.name for s in second.steps]:
-        raise ValueError(f"{type(model).__name__}.forward runs other operations for another size of batch: its memory cannot be predicted")
-    for a, b in zip(first.steps, second.steps, strict=True):
-        a.own = [(grown(s, t, batch), size) for (s, size), (t, _) in zip(a.own, b.own, strict=True)]
-        a.shape = grown(a.shape, b.shape, batch)
-    first.images, first.labels = (batch, *image_shape), first.labels // SMALL_BATCHES[0] * batch
-    return first
+
+    def __init__(self, model: Module, image_shape: Shape, dtype: Any = np.float32) -> None:
+        self.image_shape = tuple(image_shape)
+        self.small, self.other = (_traced(model, (n, *image_shape), dtype) for n in SMALL_BATCHES)
+        if [s.name for s in self.small.steps] != [s.name for s in self.other.steps]:
+            raise ValueError(f"{type(model).__name__}.forward runs other operations for another size of batch: its memory cannot be "
+                             "predicted")
+
+    def tape(self, batch: int) -> Tape:
+        """For `batch` inputs."""
+        steps = [replace(a, own=[(grown(s, t, batch), size) for (s, size), (t, _) in zip(a.own, b.own, strict=True)],
+                         shape=grown(a.shape, b.shape, batch)) for a, b in zip(self.small.steps, self.other.steps, strict=True)]
+        return replace(self.small, steps=steps, images=(batch, *self.image_shape), labels=self.small.labels // SMALL_BATCHES[0] * batch)
 
 
 def grown(a: Shape, b: Shape, batch: int) -> Shape:
