@@ -18,12 +18,14 @@ from minicnn.data.sources import NAMES
 from minicnn.nn import CrossEntropyLoss, Module
 from minicnn.training import images, plots
 from minicnn.training.checkpoint import Description
+from minicnn.training.environment import environment
 from minicnn.training.images import Statistics
 from minicnn.training.loop import Evaluation, Observer, device_of, evaluate, fit
 from minicnn.training.recipe import Recipe
 from minicnn.training.run_folder import LAST, Run
 
 Display = Callable[[int, int], AbstractContextManager[Observer]]     # (epochs, images an epoch) -> an observer
+Watch = Callable[[Path], Observer]                             # a run's folder -> an observer that writes into it
 
 
 @dataclass(frozen=True)
@@ -55,9 +57,9 @@ class Experiment:
         where = device_of(self.model).type
         return kernels.backend() if where == "cpu" else where
 
-    def run(self, out: str | Path, display: Display, doctor: bool = False, name: str | None = None) -> Result:
+    def run(self, out: str | Path, display: Display, doctor: bool = False, name: str | None = None, watch: Watch | None = None) -> Result:
         """Train, test the best weights, and save all into a new folder of `out`. doctor: as in `fit`.
-        name: of the folder, instead of the date, the dataset and the model.
+        name: of the folder, instead of the date, the dataset and the model. watch: makes one more observer, such as TensorBoard's.
 
         Ctrl-C saves the network as it is and raises Interrupted. A failure is noted in the folder's result.json and raised on.
         """
@@ -71,8 +73,10 @@ class Experiment:
         run = Run(out, name or f"{time.strftime('%Y-%m-%d-%H%M%S')}-{self._name()}", self.model, self.description, self._config())
         per_epoch = min(len(loader) * recipe.batch_size, len(self.train))
         with _noted(run):
+            run.write_json("environment.json", environment())
+            watching = [watch(run.folder)] if watch else []
             with display(recipe.epochs, per_epoch) as shown:
-                fit(self.model, loader, measured[0], optimizer, recipe.epochs, scheduler, loss_function, (shown, run), doctor)
+                fit(self.model, loader, measured[0], optimizer, recipe.epochs, scheduler, loss_function, (shown, run, *watching), doctor)
             run.restore_best()
             test = evaluate(self.model, measured[1], loss_function)
             run.finish("finished", test)

@@ -20,6 +20,7 @@ class Run(Observer):
     """A new folder `parent`/`name`, and what is written into it: every file whole, as soon as it is known.
 
         config.json             what was asked for          metrics.jsonl    a line an epoch
+        environment.json        what it is computed on
         last.safetensors        the network so far          best.safetensors the network when it did best on the validation images
         confusion_matrix.csv    on the test images          result.json      finished, interrupted or failed, and the test accuracy
         *.png                   pictures, and example images
@@ -32,7 +33,7 @@ class Run(Observer):
         self.model, self.description = model, description
         self.history: list[Epoch] = []
         try:
-            self._write_json("config.json", config)
+            self.write_json("config.json", config)
         except OSError:
             self.folder.rmdir()
             raise
@@ -65,9 +66,9 @@ class Run(Observer):
         if test:
             result |= {"test_accuracy": test.accuracy, "test_loss": test.loss, "test_images": test.images}
             write_whole(self.folder / "confusion_matrix.csv", _csv(test.confusion, self.description.classes))
-        self._write_json("result.json", {key: value for key, value in result.items() if value is not None})
+        self.write_json("result.json", {key: value for key, value in result.items() if value is not None})
 
-    def _write_json(self, name: str, values: dict[str, Any]) -> None:
+    def write_json(self, name: str, values: dict[str, Any]) -> None:
         write_whole(self.folder / name, json.dumps(values, indent=2) + "\n")
 
 
