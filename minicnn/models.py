@@ -276,8 +276,10 @@ def _layers(in_channels: int, plan: Sequence[int | str], block: Callable[[int, i
 
 
 def _check_plan(layers: Sequence[int | str]) -> None:
+    if isinstance(layers, str) or not isinstance(layers, Sequence):
+        raise ValueError(f"ConvNet: layers is {layers!r}, expected a list of numbers of channels and \"pool\", such as [16, \"pool\", 32]")
     wrong = [step for step in layers if step != "pool" and (not isinstance(step, int) or isinstance(step, bool) or step < 1)]
-    if wrong or isinstance(layers, str):
+    if wrong:
         raise ValueError(f"ConvNet: layers holds {wrong[0]!r}, expected numbers of channels and \"pool\", such as [16, \"pool\", 32]")
     if not any(isinstance(step, int) for step in layers):
         raise ValueError(f"ConvNet: layers is {list(layers)}, expected at least one number of channels")

@@ -51,7 +51,8 @@ def test_fits_any_image_size(name: str, size: Any) -> None:
         assert net(Tensor(np.zeros((1, 2, H, W), np.float32))).shape == (1, 7)
 
 
-@pytest.mark.parametrize(("name", "smallest"), [("digits", 2), ("lenet", 12), ("tinyvgg", 4), ("resnet8", 4), ("resnet20", 4)])
+@pytest.mark.parametrize(("name", "smallest"), [
+    ("digits", 2), ("lenet", 12), ("convnet", 4), ("tinyvgg", 4), ("resnet8", 4), ("resnet20", 4)])
 def test_the_smallest_image(name: str, smallest: int) -> None:
     assert models.create(name, 1, smallest, 3).eval()(Tensor(np.zeros((1, 1, smallest, smallest), np.float32))).shape == (1, 3)
     with pytest.raises(ValueError, match=f"images of {smallest}x{smallest - 1} are too small"):
@@ -62,11 +63,29 @@ def test_the_smallest_image(name: str, smallest: int) -> None:
     ("lenet", "LeNet: images of 8x8 are too small: height and width must be at least 12 "
               "(12 + 2*2 - 4 = 12, pooled 6, 6 - 4 = 2, pooled 1 pixel is left)"),
     ("vgg16", "VGG16: images of 8x8 are too small: height and width must be at least 32 (its five max pools divide it by 32)"),
-    ("alexnet", "unknown model 'alexnet'; there are: digits, lenet, tinyvgg, resnet8, resnet20, vgg16"),
+    ("alexnet", f"unknown model 'alexnet'; there are: {', '.join(models.MODELS)}"),
 ])
 def test_errors(name: str, message: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         models.create(name, 1, 8, 10)
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"layers": []}, "ConvNet: layers is [], expected at least one number of channels"),
+    ({"layers": ["pool"]}, "ConvNet: layers is ['pool'], expected at least one number of channels"),
+    ({"layers": [16, "pol"]}, "ConvNet: layers holds 'pol', expected numbers of channels and \"pool\", such as [16, \"pool\", 32]"),
+    ({"layers": [16, 0]}, "ConvNet: layers holds 0, expected numbers of channels and \"pool\", such as [16, \"pool\", 32]"),
+    ({"layers": [True]}, "ConvNet: layers holds True, expected numbers of channels and \"pool\", such as [16, \"pool\", 32]"),
+    ({"layers": "pool"}, "ConvNet: layers is 'pool', expected a list of numbers of channels and \"pool\", such as [16, \"pool\", 32]"),
+    ({"layers": [4, "pool", "pool", "pool", "pool"]},
+     "ConvNet: images of 8x8 are too small: height and width must be at least 16 (its 4 max pools divide it by 16)"),
+    ({"head": "max"}, "ConvNet: head is 'max', expected 'mean' or 'flatten'"),
+    ({"dropout": 2.0}, "Dropout: p is 2.0: a probability is between 0 and 1"),
+    ({"width": 3}, "the model convnet has no option 'width'; it has layers, head, dropout"),
+])
+def test_options(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        models.create("convnet", 1, 8, 10, **options)
 
 
 @pytest.mark.parametrize("name", [name for name in models.MODELS if name != "vgg16"])
@@ -93,6 +112,15 @@ def torch_digits() -> torch.nn.Module:
     return net
 
 
+def torch_convnet() -> torch.nn.Module:
+    t = torch.nn
+    net = t.Sequential()
+    net.features = t.Sequential(t.Conv2d(1, 3, 3, padding=1, bias=False), t.BatchNorm2d(3), t.ReLU(), t.MaxPool2d(2),
+                                t.Conv2d(3, 5, 3, padding=1, bias=False), t.BatchNorm2d(5), t.ReLU())
+    net.classifier = t.Sequential(t.Flatten(), t.Dropout(0.2), t.Linear(80, 10))
+    return net
+
+
 def torch_tinyvgg() -> torch.nn.Module:
     t = torch.nn
     net = t.Sequential()
@@ -111,11 +139,12 @@ def torch_article() -> torch.nn.Module:
 
 @pytest.mark.parametrize(("ours", "theirs"), [
     (lambda: models.DigitsNet(1, 8, 10), torch_digits),
+    (lambda: models.ConvNet(1, 8, 10, [3, "pool", 5], "flatten", 0.2), torch_convnet),
     (lambda: models.TinyVGG(1, 8, 10), torch_tinyvgg),
     (lambda: models.MultiLayerCNN(1, 3, 4, 2), torch_article),
     (lambda: models.SimpleConvNet(1, 3, 4), lambda: torch_article()[:1]),
     (lambda: models.ConvMaxPoolNet(1, 3, 4, 2), lambda: torch.nn.Sequential(torch_article()[0], torch.nn.MaxPool2d(2))),
-], ids=["digits", "tinyvgg", "MultiLayerCNN", "SimpleConvNet", "ConvMaxPoolNet"])
+], ids=["digits", "convnet", "tinyvgg", "MultiLayerCNN", "SimpleConvNet", "ConvMaxPoolNet"])
 def test_as_torch(ours: Any, theirs: Any) -> None:
     """In eval mode, where dropout is still and batch norm uses its running statistics."""
     mine, peer = ours().double().eval(), theirs().double().eval()
