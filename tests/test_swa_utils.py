@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import minicnn
 from minicnn import Tensor, kernels, nn
 from minicnn.optim import swa_utils
+from minicnn.optim.lerp import lerp_
 from tests.compare import assert_bounded, assert_close64, assert_equal, unchanged
 from tests.device import SIM, needs_simulator
 from tests.strategies import floats
@@ -92,7 +93,7 @@ def test_integers_follow_torch_over_a_thousand_steps() -> None:
 @pytest.mark.parametrize("backend", kernels.CPU_BACKENDS)
 @given(st.floats(0, 1), st.sampled_from([np.float32, np.float64]), st.sampled_from([(), (1,), (3, 5), (2, 1, 3, 3), (9001,)]),
        st.integers(0, 99))
-def test_moving_towards_is_within_its_bound(backend: str, weight: float, dtype: Any, shape: tuple[int, ...], seed: int) -> None:
+def test_lerp_is_within_its_bound(backend: str, weight: float, dtype: Any, shape: tuple[int, ...], seed: int) -> None:
     """a + weight * (w - a) is three roundings, and one of `weight`, on values of at most |a| + 2|w - a|."""
     average, current = (np.array(floats(shape, seed + i, dtype)) for i in range(2))
     a, w = average.astype(np.longdouble), current.astype(np.longdouble)
@@ -100,7 +101,7 @@ def test_moving_towards_is_within_its_bound(backend: str, weight: float, dtype: 
         a, w = average.astype(np.float64), current.astype(np.float64)
     expected = a + weight * (w - a)
     with minicnn.use_backend(backend), unchanged(current):
-        swa_utils.move_towards(average, current, weight)
+        lerp_(average, current, weight)
     assert_bounded(average, expected, 2 * abs(a) + 2 * abs(w), 4)
     if weight in (0, 1):
         assert_equal(average, (a if weight == 0 else w).astype(dtype))
@@ -112,7 +113,7 @@ def test_every_backend_gives_the_same_bits() -> None:
         average, current = (np.array(floats((40, 33), seed, np.float32)) for seed in range(2))
         with minicnn.use_backend(backend):
             for weight in (0.001, 0.3, 0.7, 1 / 3):
-                swa_utils.move_towards(average, current, weight)
+                lerp_(average, current, weight)
         found.append(average)
     assert_equal(*found)
 
@@ -120,8 +121,8 @@ def test_every_backend_gives_the_same_bits() -> None:
 def test_arrays_that_are_no_run_of_memory() -> None:
     average, current = np.array(floats((4, 6), 0, np.float32)), np.array(floats((6, 4), 1, np.float32)).T
     expected = np.array(average[:, ::2])
-    swa_utils.move_towards(expected, current[:, ::2].copy(), 0.1)
-    swa_utils.move_towards(average[:, ::2], current[:, ::2], 0.1)
+    lerp_(expected, current[:, ::2].copy(), 0.1)
+    lerp_(average[:, ::2], current[:, ::2], 0.1)
     assert_equal(average[:, ::2], expected)
 
 

@@ -27,19 +27,29 @@ class Adam(Optimizer):
                                   "maximize": maximize})
 
     def check(self, group: Group) -> None:
-        at_least(self, group, 0, "lr", "eps", "weight_decay")
-        if len(group["betas"]) != 2 or not all(0 <= beta < 1 for beta in group["betas"]):
-            raise ValueError(f"{type(self).__name__}: betas are {group['betas']}, expected two numbers in 0 <= beta < 1")
+        check_adam(self, group)
         if group["amsgrad"]:
             raise ValueError(f"{type(self).__name__}: amsgrad is not implemented")
 
     def update(self, p: Any, g: Any, state: dict[str, Any], group: Group) -> None:
-        if not state:
-            state.update(step=0, exp_avg=np.zeros_like(p), exp_avg_sq=np.zeros_like(p))
-        state["step"] += 1
-        beta1, beta2 = group["betas"]
-        kernels.of(p).adam_step(p, g, state["exp_avg"], state["exp_avg_sq"], state["step"], float(group["lr"]), float(beta1), float(beta2),
-                                float(group["eps"]), float(group["weight_decay"]), self.decoupled)
+        adam_update(p, g, state, group, self.decoupled)
+
+
+def check_adam(optimizer: Optimizer, group: Group) -> None:
+    """Raise ValueError when an option of Adam's is out of range."""
+    at_least(optimizer, group, 0, "lr", "eps", "weight_decay")
+    if len(group["betas"]) != 2 or not all(0 <= beta < 1 for beta in group["betas"]):
+        raise ValueError(f"{type(optimizer).__name__}: betas are {group['betas']}, expected two numbers in 0 <= beta < 1")
+
+
+def adam_update(p: Any, g: Any, state: dict[str, Any], group: Group, decoupled: bool) -> None:
+    """Adam's step, or with `decoupled` AdamW's, in place."""
+    if not state:
+        state.update(step=0, exp_avg=np.zeros_like(p), exp_avg_sq=np.zeros_like(p))
+    state["step"] += 1
+    beta1, beta2 = group["betas"]
+    kernels.of(p).adam_step(p, g, state["exp_avg"], state["exp_avg_sq"], state["step"], float(group["lr"]), float(beta1), float(beta2),
+                            float(group["eps"]), float(group["weight_decay"]), decoupled)
 
 
 class AdamW(Adam):

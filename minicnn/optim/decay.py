@@ -4,6 +4,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from minicnn.optim.optimizer import Optimizer
 from minicnn.optim.scheduler import LRScheduler, check_steps, check_within, each_group
@@ -30,6 +31,10 @@ class MultiStepLR(LRScheduler):
 
     def next_lr(self, lr: float, base_lr: float) -> float:
         return lr * self.gamma ** self.milestones[self.last_epoch]
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict)
+        self.milestones = Counter({int(step): times for step, times in self.milestones.items()})     # JSON has made texts of them
 
 
 class ExponentialLR(LRScheduler):

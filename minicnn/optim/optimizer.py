@@ -49,9 +49,13 @@ class Optimizer:
         known = {id(p) for other in self.param_groups for p in other["params"]}
         if len(params) != len({id(p) for p in params}) or known & {id(p) for p in params}:
             raise ValueError(f"{name}: a parameter was given twice, so it would be changed twice a step")
-        group = {**self.defaults, **group, "params": params}
+        group = {**self.defaults_of(group), **group, "params": params}
         self.check(group)
         self.param_groups.append(group)
+
+    def defaults_of(self, group: Group) -> dict[str, Any]:
+        """What the options that `group` leaves out are."""
+        return self.defaults
 
     def check(self, group: Group) -> None:
         """Raise ValueError when an option of `group` is out of range."""
@@ -96,21 +100,26 @@ class Optimizer:
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over the state of `state_dict()`, ours or torch's. Raises ValueError, and changes nothing, when it does not fit."""
+        """Take over the state of `state_dict()`, ours or torch's. What JSON does to it, texts for numbers and lists for tuples, is undone.
+
+        Make the schedule first, if there is one, for making it sets rates; then load both. Raises ValueError, and changes nothing, when the
+        state does not fit.
+        """
         name, saved = type(self).__name__, state_dict["param_groups"]
         sizes, expected = [len(g["params"]) for g in saved], [len(g["params"]) for g in self.param_groups]
         if sizes != expected:
             raise ValueError(f"{name}.load_state_dict: the saved groups have {sizes} parameters, this optimiser's have {expected}")
-        groups = [{**own, **new, "params": own["params"]} for own, new in zip(self.param_groups, saved, strict=True)]
+        groups = [_merged(own, new) for own, new in zip(self.param_groups, saved, strict=True)]
         for group in groups:
             self.check(group)
         parameters = dict(zip((i for g in saved for i in g["params"]), self._parameters(), strict=True))
         state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
-        for number, values in state_dict["state"].items():
+        for key, values in state_dict["state"].items():
+            number = int(key) if str(key).isdecimal() else key
             if number not in parameters:
                 raise ValueError(f"{name}.load_state_dict: there is a state for parameter {number}, "
                                  f"but parameters are 0..{len(parameters) - 1}")
-            state[parameters[number]] = {key: _restored(name, number, key, v, parameters[number]) for key, v in values.items()}
+            state[parameters[number]] = {what: _restored(name, number, what, v, parameters[number]) for what, v in values.items()}
         self.param_groups, self.state = groups, state
 
     def _parameters(self) -> list[Tensor]:
@@ -128,6 +137,12 @@ def at_least(optimizer: Optimizer, group: Group, least: float, *options: str) ->
     for option in options:
         if not least <= group[option] < math.inf:
             raise ValueError(f"{type(optimizer).__name__}: {option} is {group[option]}, expected a finite number of at least {least}")
+
+
+def _merged(own: Group, saved: Group) -> Group:
+    """The saved options, and our own where there are none, for our own parameters."""
+    group = {**own, **saved, "params": own["params"]}
+    return {key: tuple(value) if isinstance(own.get(key), tuple) else value for key, value in group.items()}
 
 
 def _restored(name: str, number: int, key: str, value: Any, p: Tensor) -> Any:

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import kernels
 from minicnn.autograd import no_grad
 from minicnn.kernels import devices
 from minicnn.nn import Module
 from minicnn.nn.normalization import _BatchNorm
+from minicnn.optim.lerp import lerp_
 from minicnn.recording import changed
 from minicnn.tensor import Tensor
 
@@ -112,7 +112,7 @@ def get_ema_multi_avg_fn(decay: float = 0.999) -> MultiAvgFn:
 
     def ema_update(averages: Sequence[Tensor], currents: Sequence[Tensor], n_averaged: Any) -> None:
         for average, current in zip(averages, currents, strict=True):
-            move_towards(average.array, current.array, 1 - decay)
+            lerp_(average.array, current.array, 1 - decay)
 
     return ema_update
 
@@ -121,7 +121,7 @@ def get_swa_multi_avg_fn() -> MultiAvgFn:
     """The mean of all, a <- a + (w - a) / (n_averaged + 1), as AveragedModel's multi_avg_fn."""
     def swa_update(averages: Sequence[Tensor], currents: Sequence[Tensor], n_averaged: Any) -> None:
         for average, current in zip(averages, currents, strict=True):
-            move_towards(average.array, current.array, 1 / (int(n_averaged) + 1))
+            lerp_(average.array, current.array, 1 / (int(n_averaged) + 1))
 
     return swa_update
 
@@ -140,22 +140,6 @@ def get_swa_avg_fn() -> AvgFn:
 def _check_decay(decay: float) -> None:
     if not 0 <= decay <= 1:
         raise ValueError(f"decay is {decay}, expected 0..1")
-
-
-def move_towards(average: Any, current: Any, weight: float) -> None:
-    """average <- average + weight * (current - average), in place.
-
-    That is a step of gradient descent down (current - average)²/2, so it is the kernel of SGD that makes it, in one pass over memory. From
-    weight 0.5 on it is computed from the other end, as torch does, so that weight 1 gives `current` itself.
-    """
-    if average.dtype.kind != "f":                              # torch's way with integers: in float32, then cut off after the point
-        average[...] = average.astype(np.float32) * np.float32(1 - weight) + current.astype(np.float32) * np.float32(weight)
-    elif weight < 0.5:
-        kernels.of(average).sgd_step(average, current, None, -weight, 0.0, 0.0, -1.0, False)
-    else:
-        average -= current
-        average *= 1 - weight
-        average += current
 
 
 @no_grad()
