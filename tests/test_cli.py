@@ -39,10 +39,13 @@ def test_train_without_options_learns_the_digits(tmp_path: Path, monkeypatch: py
     output = ok("train", *(["--seed", seed] if seed else []))
     (folder,) = (tmp_path / "runs").iterdir()
     lines = [line for line in output.splitlines() if not line.startswith("compil")]       # the first run on a machine says so
-    assert lines[0] == "dataset  digits: 1,437 training and 360 test images of 1 x 8 x 8, 10 classes"
-    assert re.fullmatch(r"model    digits \(DigitsNet\): [\d,]+ parameters", lines[1])
-    assert lines[5] == f"backend  {kernels.backend()}, seed {seed}"
-    assert re.fullmatch(r"epoch  1/\d+  loss \d\.\d{4}  accuracy  [ \d]\d\.\d\d%  test  [ \d]\d\.\d\d%  [\d,]+ images/s", lines[6])
+    assert lines[0] == "dataset  digits: images of 1 x 8 x 8, 10 classes"
+    counts = re.fullmatch(r"images   ([\d,]+) training, ([\d,]+) validation, 360 test", lines[1])
+    assert counts, lines[1]
+    assert sum(int(count.replace(",", "")) for count in counts.groups()) == 1437
+    assert re.fullmatch(r"model    digits \(DigitsNet\): [\d,]+ parameters", lines[2])
+    assert lines[6] == f"backend  {kernels.backend()}, seed {seed}"
+    assert re.fullmatch(r"epoch  1/\d+  loss \d\.\d{4}  accuracy  [ \d]\d\.\d\d%  (validation  [ \d]\d\.\d\d%  )?[\d,]+ images/s", lines[7])
     assert all(len(line) <= 80 for line in lines[:-2]), "what does not fit a terminal of 80 columns"
     assert "true |   0   1   2   3   4   5   6   7   8   9  found" in output
     found = re.fullmatch(r"test accuracy (\d\d\.\d\d)% \((\d+) of 360\)", lines[-3])
@@ -64,8 +67,9 @@ def test_train_with_options(tmp_path: Path, backend: str) -> None:
                 "--lr", "0.01", "--optimizer", "sgd", "--weight-decay", "0", "--label-smoothing", "0.2", "--no-augment", "--seed", "7",
                 "--image-size", "14", "--backend", backend, "--out", tmp_path / "out")
     parameters = 6 * (3 * 25 + 1) + 16 * (6 * 25 + 1) + 120 * (16 + 1) + 84 * (120 + 1) + 2 * (84 + 1)     # 14 x 14 -> 7 -> 3 -> 1 pixel
-    assert output.splitlines()[:6] == [
-        f"dataset  {tmp_path}/pictures: 8 training and 2 test images of 3 x 14 x 14, 2 classes",
+    assert output.splitlines()[:7] == [
+        f"dataset  {tmp_path}/pictures: images of 3 x 14 x 14, 2 classes",
+        "images   8 training, 0 validation, 2 test",
         f"model    lenet (LeNet): {parameters:,} parameters",
         "training 1 epoch, batches of 4, label smoothing 0.2",
         "steps    sgd, one-cycle up to lr 0.01, weight decay 0",
@@ -75,7 +79,7 @@ def test_train_with_options(tmp_path: Path, backend: str) -> None:
     (folder,) = (tmp_path / "out").iterdir()
     assert folder.name.endswith("-pictures-lenet")
     config = json.loads((folder / "config.json").read_text())
-    assert (config["optimizer"], config["augment"], config["backend"], config["seed"]) == ("sgd", False, backend, 7)
+    assert (config["optimizer"], config["crop"], config["flip"], config["backend"], config["seed"]) == ("sgd", 0, False, backend, 7)
     table = ok("predict", folder, tmp_path / "pictures" / "red" / "0.png", "--backend", backend)
     columns, row = (line.split() for line in table.splitlines())
     assert columns == ["image", "class", "probability", "class", "probability"]
@@ -116,7 +120,7 @@ def test_fashion_mnist_from_idx_files(tmp_path: Path) -> None:
             header = bytes([0, 0, 8, array.ndim]) + b"".join(n.to_bytes(4, "big") for n in array.shape)
             (tmp_path / f"{part}-{name}-ubyte").write_bytes(header + array.astype(np.uint8).tobytes())
     output = ok("train", "--dataset", "fashion-mnist", "--data", tmp_path, "--epochs", "1", "--out", tmp_path / "runs")
-    assert output.startswith("dataset  fashion-mnist: 64 training and 16 test images of 1 x 28 x 28, 10 classes\n")
+    assert output.startswith("dataset  fashion-mnist: images of 1 x 28 x 28, 10 classes\nimages   64 training, 0 validation, 16 test\n")
     assert "9 Ankle boot |" in output
     assert f"fashion-mnist  in {tmp_path}\n" in ok("datasets", "--data", tmp_path)
 
@@ -136,8 +140,8 @@ def test_compilation_is_said_once_and_not_when_quiet(tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(training.experiment, "fit", compile_and_fit)
     lines = ok("train", "--epochs", "1", "--backend", "numpy", "--out", tmp_path).splitlines()
-    assert lines[6:8] == ["compiling kernels for this CPU (once)", "compiled 1 kernel in 0.2 s (kept in a folder)"]
-    assert lines[8].startswith("epoch 1/1")
+    assert lines[7:9] == ["compiling kernels for this CPU (once)", "compiled 1 kernel in 0.2 s (kept in a folder)"]
+    assert lines[9].startswith("epoch 1/1")
     assert "compiled" not in ok("train", "--epochs", "1", "--backend", "numpy", "--quiet", "--out", tmp_path)
 
 
@@ -146,7 +150,7 @@ def test_predict_prints_a_table_and_json(run: Path) -> None:
     table = ok("predict", run, *images, "--top", "2").splitlines()
     assert table[0].split() == ["image", "class", "probability", "class", "probability"]
     assert [line.split()[0] for line in table[1:]] == list(map(str, images))
-    predictions = json.loads(ok("predict", run / "weights.safetensors", *images, "--top", "99", "--json"))
+    predictions = json.loads(ok("predict", run / "best.safetensors", *images, "--top", "99", "--json"))
     assert [p["image"] for p in predictions] == list(map(str, images))
     for line, p in zip(table[1:], predictions, strict=True):
         assert len(p["top"]) == 10
@@ -182,7 +186,7 @@ def test_lists() -> None:
     for name, missing in kernels.available().items():
         assert missing is None or f"{name:10}not available: {missing}" in backends
     assert backends[-1].startswith(f"minicnn {__version__}, numpy {np.__version__}, numba ")
-    assert [line.split()[0] for line in ok("models").splitlines()] == ["digits", "lenet", "tinyvgg", "resnet8", "resnet20", "vgg16"]
+    assert [line.split()[0] for line in ok("models").splitlines()] == ["digits", "lenet", "convnet", "tinyvgg", "resnet8", "resnet20", "vgg16"]
     assert [line.split()[0] for line in ok("datasets").splitlines()] == ["digits", "mnist", "fashion-mnist", "cifar-10", "FOLDER"]
     assert ok("--version") == f"minicnn {__version__}\n"
 
@@ -215,7 +219,7 @@ def test_a_default_backend_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) 
 
 
 BACKENDS = ", ".join(kernels.BACKENDS)
-MODELS = "digits, lenet, tinyvgg, resnet8, resnet20, vgg16"
+MODELS = "digits, lenet, convnet, tinyvgg, resnet8, resnet20, vgg16"
 DATASETS = "digits, mnist, fashion-mnist, cifar-10; or the path of a folder with one sub-folder of images a class"
 
 
@@ -256,7 +260,7 @@ DATASETS = "digits, mnist, fashion-mnist, cifar-10; or the path of a folder with
     ("train --out {tmp}/file", 1, "error: cannot save runs in {tmp}/file: it is a file, not a folder"),
     ("train --lr 1e30 --quiet --out {tmp}/runs", 1, "error: training diverged: the loss is ..."),
     ("train --dataset mnist --data {tmp}/mnist", 1, "error: {tmp}/mnist/train-images-idx3-ubyte: ..."),
-    ("predict {tmp} x.png", 1, "error: {tmp} is not a run of minicnn train: it has no weights.safetensors"),
+    ("predict {tmp} x.png", 1, "error: {tmp} is not a run of minicnn train: it has no best.safetensors"),
     ("predict {tmp}/none x.png", 1, "error: {tmp}/none is not a run of minicnn train: there is no such folder or file"),
     ("predict {run} {tmp}/file", 1, "error: {tmp}/file: cannot read this image (..."),
     ("predict {run} {tmp}/none.png", 1, "error: {tmp}/none.png: cannot read this image (No such file or directory)"),
@@ -318,7 +322,7 @@ def test_ctrl_c_saves_the_network_and_exits_with_130(tmp_path: Path) -> None:
     (folder,) = tmp_path.iterdir()
     assert process.returncode == 130
     assert re.fullmatch(rf"interrupted in epoch \d+; the network so far is saved in {folder}\n", errors)
-    load_checkpoint(folder / "weights.safetensors")
+    load_checkpoint(folder / "last.safetensors")
     assert not list(folder.glob(".*"))
 
 

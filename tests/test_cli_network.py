@@ -17,7 +17,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run's folder as `minicnn train` leaves it, without the training."""
     folder = tmp_path_factory.mktemp("run")
     about = training.Description("digits", 1, (8, 8), tuple("0123456789"), (0.25,), (0.5,), 0.0)
-    training.save_checkpoint(folder / "weights.safetensors", about.build(), about)
+    training.save_checkpoint(folder / "best.safetensors", about.build(), about)
     (folder / "config.json").write_text(json.dumps({"dataset": "digits"}))
     return folder
 
@@ -43,7 +43,7 @@ def test_a_new_network() -> None:
 
 
 def test_a_trained_network(run: Path) -> None:
-    for what in (run, run / "weights.safetensors"):
+    for what in (run, run / "best.safetensors"):
         network = open_network(str(what))
         assert (network.name, network.input_shape, network.folder) == ("digits", (1, 8, 8), run)
     with pytest.raises(ValueError, match=re.escape(f"{run} was trained on 8x8x1 images, not 9x9: leave out --input")):

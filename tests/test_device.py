@@ -531,7 +531,7 @@ def test_fit_moves_batches_and_fetches_once_a_batch() -> None:
         results.append(history[0])
     here, there = results
     assert abs(here.loss - there.loss) < 1e-4
-    assert (here.test.correct, here.accuracy) == (there.test.correct, there.accuracy)
+    assert (here.validation.correct, here.accuracy) == (there.validation.correct, there.accuracy)
     assert isinstance(there.loss, float)
     for p in net.parameters():
         p.array.fill(np.nan)

@@ -84,8 +84,8 @@ def _print_plan(console: Console, experiment: Experiment) -> None:
     recipe, (_, C, H, W) = experiment.recipe, experiment.train.images.shape
     steps = experiment.recipe.augmentation((H, W)).transforms
     for name, text in (
-        ("dataset", f"{recipe.dataset}: {len(experiment.train):,} training, {len(experiment.validation or ()):,} validation and "
-                    f"{len(experiment.test):,} test images of {C} x {H} x {W}, {len(experiment.train.classes)} classes"),
+        ("dataset", f"{recipe.dataset}: images of {C} x {H} x {W}, {len(experiment.train.classes)} classes"),
+        ("images", f"{len(experiment.train):,} training, {len(experiment.validation or ()):,} validation, {len(experiment.test):,} test"),
         ("model", f"{recipe.model} ({type(experiment.model).__name__}): {parameter_count(experiment.model):,} parameters"),
         ("training", f"{recipe.epochs} epoch{'s' if recipe.epochs > 1 else ''}, batches of {recipe.batch_size}, "
                      f"label smoothing {recipe.label_smoothing:g}"),

@@ -42,6 +42,7 @@ def assert_same(model: nn.Module, expected: nn.Module) -> None:
 
 @pytest.mark.parametrize("about", [
     ABOUT, Description("digits", 1, (8, 8), tuple("0123456789"), (0.3,), (0.4,), 0.1),
+    Description("convnet", 1, (8, 9), ("a", "b"), (0.5,), (0.25,), 0.0, {"layers": [4, "pool", 6], "head": "flatten", "dropout": 0.1}),
     Description("resnet8", 3, (9, 12), ("große Katze", 'a "b"', ""), (0.1, 0.2, 0.3), (1.0, 2.0, 3.0), 0.9),
 ], ids=lambda about: about.model)
 def test_a_network_comes_back_bit_for_bit(tmp_path: Path, about: Description) -> None:
@@ -114,7 +115,7 @@ GOOD = {"model": "lenet", "in_channels": 1, "image_size": [12, 12], "classes": [
 
 
 @pytest.mark.parametrize(("change", "text"), [
-    ({"model": "lenett"}, "unknown model 'lenett'; there are: digits, lenet, tinyvgg, resnet8, resnet20, vgg16"),
+    ({"model": "lenett"}, "unknown model 'lenett'; there are: digits, lenet, convnet, tinyvgg, resnet8, resnet20, vgg16"),
     ({"image_size": [3, 3]}, "LeNet: images of 3x3 are too small: height and width must be at least 12 "
                              "(12 + 2*2 - 4 = 12, pooled 6, 6 - 4 = 2, pooled 1 pixel is left)"),
     ({"in_channels": "x"}, "invalid literal for int() with base 10: 'x'"),

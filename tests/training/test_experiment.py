@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +22,9 @@ from minicnn.training.run_folder import Run
 from tests.compare import assert_equal
 from tests.data.errors import says
 
-QUICK = recipe_for("digits", epochs=2, model="digits", batch_size=128)
-FILES = ["config.json", "confusion_matrix.csv", "examples", "learning_curve.png", "metrics.jsonl", "predictions.png", "result.json",
-         "weights.safetensors"]
+QUICK = recipe_for("digits", epochs=2, model="digits", batch_size=128, validation=0.2)
+FILES = ["best.safetensors", "config.json", "confusion_matrix.csv", "environment.json", "examples", "last.safetensors", "learning_curve.png",
+         "metrics.jsonl", "predictions.png", "result.json"]
 
 
 def quiet(epochs: int, images: int) -> Quiet:
@@ -45,13 +44,15 @@ def test_everything_is_saved(result: Result) -> None:
     assert names(result.folder) == FILES
     assert names(result.folder / "examples") == [f"{label}.png" for label in range(10)]
     config = json.loads((result.folder / "config.json").read_text())
-    assert (config["dataset"], config["seed"], config["train_images"], config["image_shape"]) == ("digits", 0, 1437, [1, 8, 8])
+    assert (config["dataset"], config["seed"], config["train_images"], config["image_shape"]) == ("digits", 0, 1153, [1, 8, 8])
+    assert (config["validation_images"], config["test_images"]) == (284, 360)
     metrics = [json.loads(line) for line in (result.folder / "metrics.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in metrics] == [1, 2]
-    assert set(metrics[0]) == {"epoch", "lr", "loss", "accuracy", "test_loss", "test_accuracy", "seconds", "images_per_second"}
+    assert set(metrics[0]) == {"epoch", "lr", "loss", "accuracy", "validation_loss", "validation_accuracy", "seconds", "images_per_second"}
+    best = max(metrics, key=lambda line: (line["validation_accuracy"], line["epoch"]))["epoch"]
     assert json.loads((result.folder / "result.json").read_text()) == {
-        "status": "finished", "epochs": 2, "test_accuracy": result.test.accuracy, "test_loss": result.test.loss, "test_images": 360}
-    assert metrics[1]["test_accuracy"] == result.test.accuracy > 0.8
+        "status": "finished", "epochs": 2, "best_epoch": best, "test_accuracy": result.test.accuracy, "test_loss": result.test.loss, "test_images": 360}
+    assert result.test.accuracy > 0.8
     for picture in ("learning_curve.png", "predictions.png"):
         with Image.open(result.folder / picture) as image:
             image.load()
@@ -83,7 +84,7 @@ def test_png_files_are_predicted_as_the_images_were(result: Result, tmp_path: Pa
     paths = [tmp_path / f"{i}.png" for i in picked]
     for i, path in zip(picked, paths, strict=True):
         path.write_bytes(png(test.images[i], 16, Image))
-    predictor = Predictor.load(result.folder / "weights.safetensors")
+    predictor = Predictor.load(result.folder / "best.safetensors")
     predictions = predictor.predict(paths)
     assert [p.path for p in predictions] == paths
     right = np.mean([p.top(1) == [test.labels[i]] for p, i in zip(predictions, picked, strict=True)])
@@ -100,15 +101,15 @@ def test_png_files_are_predicted_as_the_images_were(result: Result, tmp_path: Pa
 
 def test_the_same_seed_gives_the_same_network(result: Result, tmp_path: Path) -> None:
     again = Experiment.prepare(QUICK).run(tmp_path, quiet)
-    digests = [hashlib.sha256((r.folder / "weights.safetensors").read_bytes()).hexdigest() for r in (result, again)]
-    assert digests[0] == digests[1]
+    for name in ("best.safetensors", "last.safetensors"):
+        digests = [hashlib.sha256((r.folder / name).read_bytes()).hexdigest() for r in (result, again)]
+        assert digests[0] == digests[1]
 
 
-def test_a_run_never_writes_into_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(time, "strftime", lambda _: "2026-01-31-120000")
+def test_a_run_never_writes_into_another(tmp_path: Path) -> None:
     experiment = Experiment.prepare(QUICK)
     folders = [Run(tmp_path / "a" / "b", "50% off", experiment.model, experiment.description, {}).folder for _ in range(3)]
-    assert [f.name for f in folders] == [f"2026-01-31-120000-50% off{n}" for n in ("", "-2", "-3")]
+    assert [f.name for f in folders] == [f"50% off{n}" for n in ("", "-2", "-3")]
     assert [names(f) for f in folders] == [["config.json"]] * 3
 
 
@@ -135,18 +136,19 @@ def test_a_disk_that_fills_up_keeps_the_last_whole_network(tmp_path: Path, monke
     replace = os.replace
 
     def fills_up(source: Path, target: Path) -> None:
-        if target.name == "weights.safetensors" and target.exists():
+        if target.name == "last.safetensors" and target.exists():
             raise OSError(errno.ENOSPC, "No space left on device")
         replace(source, target)
 
     monkeypatch.setattr(os, "replace", fills_up)
-    with pytest.raises(OSError, match=r"^cannot write .*/weights\.safetensors: No space left on device$"):
+    with pytest.raises(OSError, match=r"^cannot write .*/last\.safetensors: No space left on device$"):
         Experiment.prepare(QUICK).run(tmp_path, quiet)
     (folder,) = tmp_path.iterdir()
-    assert names(folder) == ["config.json", "confusion_matrix.csv", "metrics.jsonl", "result.json", "weights.safetensors"]
-    load_checkpoint(folder / "weights.safetensors")
+    assert names(folder) == ["best.safetensors", "config.json", "environment.json", "last.safetensors", "metrics.jsonl", "result.json"]
+    for name in ("best.safetensors", "last.safetensors"):
+        load_checkpoint(folder / name)
     ended = json.loads((folder / "result.json").read_text())
-    assert (ended["status"], ended["error"]) == ("failed", f"cannot write {folder}/weights.safetensors: No space left on device")
+    assert (ended["status"], ended["error"]) == ("failed", f"cannot write {folder}/last.safetensors: No space left on device")
 
 
 class Stopping(Quiet):
@@ -165,7 +167,7 @@ def test_ctrl_c_saves_the_network_as_it_is(tmp_path: Path) -> None:
     (folder,) = tmp_path.iterdir()
     assert str(caught.value) == f"interrupted in epoch 2; the network so far is saved in {folder}"
     assert json.loads((folder / "result.json").read_text())["status"] == "interrupted"
-    loaded, _ = load_checkpoint(folder / "weights.safetensors")
+    loaded, _ = load_checkpoint(folder / "last.safetensors")
     for name, tensor in experiment.model.state_dict().items():
         assert_equal(loaded.state_dict()[name], tensor, name)
 
@@ -175,7 +177,7 @@ def test_a_run_that_diverges_says_so_and_leaves_a_note(tmp_path: Path) -> None:
     with pytest.raises(FloatingPointError, match=r"^training diverged: the loss is nan in epoch 1, batch "):
         Experiment.prepare(recipe).run(tmp_path, quiet)
     (folder,) = tmp_path.iterdir()
-    assert names(folder) == ["config.json", "result.json"]
+    assert names(folder) == ["config.json", "environment.json", "result.json"]
     assert json.loads((folder / "result.json").read_text())["status"] == "failed"
 
 
@@ -189,6 +191,6 @@ def test_without_matplotlib_there_are_no_figures(tmp_path: Path, monkeypatch: py
 
 
 def test_what_is_no_run(tmp_path: Path) -> None:
-    for run, why in ((tmp_path, "it has no weights.safetensors"), (tmp_path / "x", "there is no such folder or file")):
+    for run, why in ((tmp_path, "it has no best.safetensors"), (tmp_path / "x", "there is no such folder or file")):
         with says(ValueError, f"{run} is not a run of minicnn train: {why}"):
             Predictor.load(run)

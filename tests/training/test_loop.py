@@ -58,7 +58,8 @@ def test_fit_follows_the_same_loop_in_torch() -> None:
             total, right = total + loss.item() * 4, right + int((logits.argmax(1) == labels).sum())
         losses = [torch.nn.functional.cross_entropy(peer(torch.tensor(x.array)), torch.tensor(y.array)).item() for x, y in batches(2)]
         got = history[epoch]
-        assert_close64(np.float64([got.loss, got.test.loss]), np.float64([total / 12, np.mean(losses)]))
+        assert got.validation is not None
+        assert_close64(np.float64([got.loss, got.validation.loss]), np.float64([total / 12, np.mean(losses)]))
         assert (got.number, got.accuracy) == (epoch + 1, right / 12)
         assert got.lr == pytest.approx(0.5 * 0.9 ** (3 * epoch), rel=TOLERANCE64)
     assert_close64(model.weight.detach(), peer.weight.detach())
