@@ -30,6 +30,8 @@ class Recipe:
     lr: the highest rate of a one-cycle schedule, reached after the share `warmup` of all steps, then falling to 0.
     ema: decay of the moving average of the weights, which is what is tested and saved; 0 for the weights themselves.
     seeds: of the trainings; one training takes the first.
+    goal_accuracy, goal_seconds, goal_parameters: what the recipe is for: at least that test accuracy, in the mean of the seeds, in at most
+        so many seconds of training, with fewer than so many parameters; 0: not set. They change nothing in a training.
 
     Raises ValueError for a setting out of range, or a name that does not exist (with the closest one that does).
     """
@@ -53,21 +55,26 @@ class Recipe:
     label_smoothing: float = 0.1
     ema: float = 0.0
     seeds: tuple[int, ...] = (0,)
+    goal_accuracy: float = 0.0
+    goal_seconds: float = 0.0
+    goal_parameters: int = 0
 
     def __post_init__(self) -> None:
         known("model", self.model, MODELS)
         known("optimizer", self.optimizer, OPTIMIZERS)
         if self.dataset not in NAMES and not (self.dataset and Path(self.dataset).is_dir()):
             known("dataset", self.dataset, NAMES, "; or the path of a folder with one sub-folder of images a class")
-        for name, least in (("epochs", 1), ("batch_size", 1), ("image_size", 1), ("shift", 0), ("crop", 0), ("cutout", 0)):
+        for name, least in (("epochs", 1), ("batch_size", 1), ("image_size", 1), ("shift", 0), ("crop", 0), ("cutout", 0),
+                            ("goal_parameters", 0)):
             self._check(name, getattr(self, name) >= least, f"at least {least}")
         if not self.seeds or min(self.seeds) < 0:
             raise ValueError(f"seed is {min(self.seeds, default='missing')}, expected at least 0")
         self._check("lr", 0 < self.lr < math.inf, "a number above 0")
-        for name in ("weight_decay", "rotation"):
+        for name in ("weight_decay", "rotation", "goal_seconds"):
             self._check(name, 0 <= getattr(self, name) < math.inf, "a number of at least 0")
         for name in ("label_smoothing", "validation", "ema", "warmup"):
             self._check(name, 0 <= getattr(self, name) < 1, f"0 <= {name.replace('_', '-')} < 1")
+        self._check("goal_accuracy", 0 <= self.goal_accuracy <= 1, "0..1")
 
     def _check(self, name: str, good: bool, expected: str) -> None:
         if not good:

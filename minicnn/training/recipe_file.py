@@ -23,6 +23,7 @@ SECTIONS = {
     "optimizer": ("name:optimizer", "lr", "weight_decay"),
     "schedule": ("epochs", "warmup"),
     "training": ("label_smoothing", "ema", "seeds"),
+    "goal": ("accuracy:goal_accuracy", "seconds:goal_seconds", "parameters:goal_parameters"),
 }
 ALWAYS = {"model", "dataset", "batch_size", "optimizer", "lr", "weight_decay", "epochs", "label_smoothing", "seeds"}     # defaults too
 WHAT = {"str": "text in quotes", "int": "a whole number", "float": "a number", "bool": "true or false",

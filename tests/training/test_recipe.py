@@ -64,7 +64,8 @@ recipes = st.builds(
     rotation=st.floats(0, 360), cutout=st.integers(0, 9), optimizer=st.sampled_from(OPTIMIZERS),
     lr=st.floats(1e-9, 1e9), weight_decay=st.floats(0, 9),
     epochs=st.integers(1, 999), warmup=st.floats(0, 0.99), label_smoothing=st.floats(0, 0.99), ema=st.floats(0, 0.9999),
-    seeds=st.lists(st.integers(0, 2**40), min_size=1).map(tuple))
+    seeds=st.lists(st.integers(0, 2**40), min_size=1).map(tuple),
+    goal_accuracy=st.floats(0, 1), goal_seconds=st.floats(0, 99), goal_parameters=st.integers(0, 10**6))
 
 
 @given(recipes)
@@ -132,6 +133,8 @@ def test_validation_images_are_of_every_class_and_in_no_other_part() -> None:
     ({"label_smoothing": 1.0}, "label-smoothing is 1.0, expected 0 <= label-smoothing < 1"),
     ({"validation": -0.1}, "validation is -0.1, expected 0 <= validation < 1"),
     ({"ema": 1.0}, "ema is 1.0, expected 0 <= ema < 1"),
+    ({"goal_accuracy": 99.0}, "goal-accuracy is 99.0, expected 0..1"),
+    ({"goal_parameters": -1}, "goal-parameters is -1, expected at least 0"),
     ({"shift": -1}, "shift is -1, expected at least 0"),
     ({"weight_decay": -0.1}, "weight-decay is -0.1, expected a number of at least 0"),
 ])
