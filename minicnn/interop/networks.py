@@ -10,6 +10,7 @@ from minicnn.interop.layers import ALIASES, CONTAINERS, OPTIONS, options_of
 
 HINTS = {
     "OptimizedModule": "it was made by torch.compile: give the module inside, ._orig_mod",
+    "RecursiveScriptModule": "it is a TorchScript program: give the module that it was made from",
     "DataParallel": "it is a wrapper: give the module inside, .module",
     "DistributedDataParallel": "it is a wrapper: give the module inside, .module",
 }
