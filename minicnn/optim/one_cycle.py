@@ -63,7 +63,7 @@ class OneCycleLR(LRScheduler):
 
     def _between(self, start: float, end: float, done: float) -> float:
         if self.anneal_strategy == "linear":
-            return start + (end - start) * done
+            return start + (end - start) * min(done, 1.0)      # torch goes on past the last step, to a rate below 0
         return end + (start - end) * (1 + math.cos(math.pi * done)) / 2
 
 
