@@ -20,6 +20,7 @@ from minicnn.benchmarks.suites import SUITES
 from minicnn.cli.train import _command
 from minicnn.data import load
 from minicnn.kernels import compilation
+from minicnn.models import MODELS
 from minicnn.training import load_checkpoint
 from minicnn.training.plots import png
 from tests.command_line import minicnn, ok, quick_run
@@ -186,7 +187,7 @@ def test_lists() -> None:
     for name, missing in kernels.available().items():
         assert missing is None or f"{name:10}not available: {missing}" in backends
     assert backends[-1].startswith(f"minicnn {__version__}, numpy {np.__version__}, numba ")
-    assert [line.split()[0] for line in ok("models").splitlines()] == ["digits", "lenet", "convnet", "tinyvgg", "resnet8", "resnet20", "vgg16"]
+    assert [line.split()[0] for line in ok("models").splitlines()] == list(MODELS)
     assert [line.split()[0] for line in ok("datasets").splitlines()] == ["digits", "mnist", "fashion-mnist", "cifar-10", "FOLDER"]
     assert ok("--version") == f"minicnn {__version__}\n"
 
@@ -219,7 +220,7 @@ def test_a_default_backend_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) 
 
 
 BACKENDS = ", ".join(kernels.BACKENDS)
-MODELS = "digits, lenet, convnet, tinyvgg, resnet8, resnet20, vgg16"
+NAMES = "digits, lenet, convnet, tinyvgg, resnet8, resnet20, vgg16"
 DATASETS = "digits, mnist, fashion-mnist, cifar-10; or the path of a folder with one sub-folder of images a class"
 
 
@@ -230,7 +231,7 @@ DATASETS = "digits, mnist, fashion-mnist, cifar-10; or the path of a folder with
     ("train --label-smoothing 1", 1, "error: label-smoothing is 1.0, expected 0 <= label-smoothing < 1"),
     ("train --seed -1", 1, "error: seed is -1, expected at least 0"),
     ("train --dataset digit", 1, f"error: unknown dataset 'digit' (did you mean 'digits'?); there are: {DATASETS}"),
-    ("train --model resnet9", 1, f"error: unknown model 'resnet9' (did you mean 'resnet8'?); there are: {MODELS}"),
+    ("train --model resnet9", 1, f"error: unknown model 'resnet9' (did you mean 'resnet8'?); there are: {NAMES}"),
     ("train --optimizer rms", 1, "error: unknown optimizer 'rms'; there are: adamw, adam, sgd"),
     ("train --backend numpi", 1, f"error: unknown backend 'numpi' (did you mean 'numpy'?); there are: {BACKENDS}"),
     ("train --model vgg16", 1, "error: VGG16: images of 8x8 are too small: height and width must be at least 32 "

@@ -16,7 +16,7 @@ from minicnn import __version__, kernels, random
 from minicnn.data import ArrayDataset, Compose, DataLoader
 from minicnn.data.sources import NAMES
 from minicnn.nn import CrossEntropyLoss, Module
-from minicnn.training import images, plots
+from minicnn.training import images, plots, recipe_file
 from minicnn.training.checkpoint import Description
 from minicnn.training.environment import environment
 from minicnn.training.images import Statistics
@@ -70,13 +70,16 @@ class Experiment:
         optimizer = recipe.build_optimizer(self.model)
         scheduler = recipe.build_schedule(optimizer, len(loader))
         loss_function = CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
-        run = Run(out, name or f"{time.strftime('%Y-%m-%d-%H%M%S')}-{self._name()}", self.model, self.description, self._config())
+        run = Run(out, name or f"{time.strftime('%Y-%m-%d-%H%M%S')}-{self._name()}", self.model, self.description, self._config(),
+                  recipe_file.write(recipe))
         per_epoch = min(len(loader) * recipe.batch_size, len(self.train))
         with _noted(run):
             run.write_json("environment.json", environment())
             watching = [watch(run.folder)] if watch else []
             with display(recipe.epochs, per_epoch) as shown:
+                started = time.perf_counter()
                 fit(self.model, loader, measured[0], optimizer, recipe.epochs, scheduler, loss_function, (shown, run, *watching), doctor)
+                run.seconds = time.perf_counter() - started
             run.restore_best()
             test = evaluate(self.model, measured[1], loss_function)
             run.finish("finished", test)

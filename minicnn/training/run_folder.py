@@ -19,22 +19,27 @@ BEST, LAST = "best.safetensors", "last.safetensors"
 class Run(Observer):
     """A new folder `parent`/`name`, and what is written into it: every file whole, as soon as it is known.
 
-        config.json             what was asked for          metrics.jsonl    a line an epoch
-        environment.json        what it is computed on
+        config.json             what was asked for          recipe.toml      the same, to copy, edit and train again
+        environment.json        what it is computed on      metrics.jsonl    a line an epoch
         last.safetensors        the network so far          best.safetensors the network when it did best on the validation images
-        confusion_matrix.csv    on the test images          result.json      finished, interrupted or failed, and the test accuracy
+        confusion_matrix.csv    on the test images          result.json      finished, interrupted or failed; the test; seconds of training
         *.png                   pictures, and example images
 
     The best of several equal epochs is the latest; without validation images it is the last.
     """
 
-    def __init__(self, parent: str | Path, name: str, model: Module, description: Description, config: dict[str, Any]) -> None:
+    def __init__(self, parent: str | Path, name: str, model: Module, description: Description, config: dict[str, Any],
+                 recipe: str = "") -> None:
         self.folder = _new_folder(Path(parent), name)
         self.model, self.description = model, description
         self.history: list[Epoch] = []
+        self.seconds = 0.0                                     # of training and validation
         try:
             self.write_json("config.json", config)
+            write_whole(self.folder / "recipe.toml", recipe)
         except OSError:
+            for name in ("config.json", "recipe.toml"):
+                (self.folder / name).unlink(missing_ok=True)
             self.folder.rmdir()
             raise
 
@@ -60,7 +65,7 @@ class Run(Observer):
 
     def finish(self, status: str, test: Evaluation | None = None, error: str | None = None) -> None:
         """Write result.json and, when there was a test, confusion_matrix.csv."""
-        result: dict[str, Any] = {"status": status, "epochs": len(self.history), "error": error}
+        result: dict[str, Any] = {"status": status, "epochs": len(self.history), "error": error, "seconds": self.seconds}
         if self.history:
             result["best_epoch"] = self.best_epoch
         if test:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 from PIL import Image
 
 from minicnn.data import load
-from minicnn.training import Epoch, Experiment, Interrupted, Observer, Predictor, Result, load_checkpoint, recipe_for
+from minicnn.training import Epoch, Experiment, Interrupted, Observer, Predictor, Result, load_checkpoint, recipe_file, recipe_for
 from minicnn.training.plots import png, spread
 from minicnn.training.progress import Quiet
 from minicnn.training.run_folder import Run
@@ -23,8 +24,8 @@ from tests.compare import assert_equal
 from tests.data.errors import says
 
 QUICK = recipe_for("digits", epochs=2, model="digits", batch_size=128, validation=0.2)
-FILES = ["best.safetensors", "config.json", "confusion_matrix.csv", "environment.json", "examples", "last.safetensors", "learning_curve.png",
-         "metrics.jsonl", "predictions.png", "result.json"]
+FILES = ["best.safetensors", "config.json", "confusion_matrix.csv", "environment.json", "examples", "last.safetensors",
+         "learning_curve.png", "metrics.jsonl", "predictions.png", "recipe.toml", "result.json"]
 
 
 def quiet(epochs: int, images: int) -> Quiet:
@@ -50,8 +51,11 @@ def test_everything_is_saved(result: Result) -> None:
     assert [line["epoch"] for line in metrics] == [1, 2]
     assert set(metrics[0]) == {"epoch", "lr", "loss", "accuracy", "validation_loss", "validation_accuracy", "seconds", "images_per_second"}
     best = max(metrics, key=lambda line: (line["validation_accuracy"], line["epoch"]))["epoch"]
-    assert json.loads((result.folder / "result.json").read_text()) == {
-        "status": "finished", "epochs": 2, "best_epoch": best, "test_accuracy": result.test.accuracy, "test_loss": result.test.loss, "test_images": 360}
+    ended = json.loads((result.folder / "result.json").read_text())
+    assert 0 < ended.pop("seconds") < 3600
+    assert ended == {"status": "finished", "epochs": 2, "best_epoch": best,
+                     "test_accuracy": result.test.accuracy, "test_loss": result.test.loss, "test_images": 360}
+    assert recipe_file.read(result.folder / "recipe.toml") == replace(QUICK, name="recipe")
     assert result.test.accuracy > 0.8
     for picture in ("learning_curve.png", "predictions.png"):
         with Image.open(result.folder / picture) as image:
@@ -110,7 +114,7 @@ def test_a_run_never_writes_into_another(tmp_path: Path) -> None:
     experiment = Experiment.prepare(QUICK)
     folders = [Run(tmp_path / "a" / "b", "50% off", experiment.model, experiment.description, {}).folder for _ in range(3)]
     assert [f.name for f in folders] == [f"50% off{n}" for n in ("", "-2", "-3")]
-    assert [names(f) for f in folders] == [["config.json"]] * 3
+    assert [names(f) for f in folders] == [["config.json", "recipe.toml"]] * 3
 
 
 def test_a_place_that_cannot_hold_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,7 +148,8 @@ def test_a_disk_that_fills_up_keeps_the_last_whole_network(tmp_path: Path, monke
     with pytest.raises(OSError, match=r"^cannot write .*/last\.safetensors: No space left on device$"):
         Experiment.prepare(QUICK).run(tmp_path, quiet)
     (folder,) = tmp_path.iterdir()
-    assert names(folder) == ["best.safetensors", "config.json", "environment.json", "last.safetensors", "metrics.jsonl", "result.json"]
+    assert names(folder) == ["best.safetensors", "config.json", "environment.json", "last.safetensors", "metrics.jsonl", "recipe.toml",
+                             "result.json"]
     for name in ("best.safetensors", "last.safetensors"):
         load_checkpoint(folder / name)
     ended = json.loads((folder / "result.json").read_text())
@@ -177,7 +182,7 @@ def test_a_run_that_diverges_says_so_and_leaves_a_note(tmp_path: Path) -> None:
     with pytest.raises(FloatingPointError, match=r"^training diverged: the loss is nan in epoch 1, batch "):
         Experiment.prepare(recipe).run(tmp_path, quiet)
     (folder,) = tmp_path.iterdir()
-    assert names(folder) == ["config.json", "environment.json", "result.json"]
+    assert names(folder) == ["config.json", "environment.json", "recipe.toml", "result.json"]
     assert json.loads((folder / "result.json").read_text())["status"] == "failed"
 
 
