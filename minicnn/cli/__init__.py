@@ -9,7 +9,8 @@ import typer
 from minicnn import __version__
 from minicnn.benchmarks import command as bench
 from minicnn.cli import (
-    claims, connectivity, design, diff, doctor, explain, lists, predict, receptive_field, shift, show, simulate, summary, train,
+    claims, connectivity, design, diff, doctor, explain, lists, predict, receptive_field, report, runs, shift, show, simulate, summary,
+    train,
 )
 from minicnn.cli.errors import Commands
 
@@ -17,6 +18,8 @@ app = typer.Typer(cls=Commands, add_completion=False, rich_markup_mode=None, pre
                   context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 app.command()(train.train)
 app.command()(predict.predict)
+app.command()(runs.runs)
+app.command()(report.report)
 app.command()(explain.explain)
 app.command()(summary.summary)
 app.command(name="receptive-field")(receptive_field.receptive_field)

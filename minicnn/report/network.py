@@ -104,9 +104,9 @@ def summary(predictor: Predictor, batch: int, optimizer: str) -> tuple[Summary, 
     shape = (about.in_channels, *about.image_size)
     found = inspect.summary(predictor.model, shape, batch=1, optimizer="none")
     return found, joined(
-        paragraph(f"{found.model} on one image of {' x '.join(map(str, shape))}. 1 MAC = one multiply-add = 2 FLOP, with padding; backward: the "
-                  "gradients of weights and of inputs, but not of the image's. Receptive field: the pixels of the image, on a side, that "
-                  "one unit sees."),
+        paragraph(f"{found.model} on one image of {' x '.join(map(str, shape))}. 1 MAC = one multiply-add = 2 FLOP, those with padding "
+                  "included; backward: the gradients of weights and of inputs, but not of the image. Receptive field: the pixels of the "
+                  "image, on a side, that one unit sees."),
         _layers(found), _memory(predictor.model, shape, batch, optimizer))
 
 
