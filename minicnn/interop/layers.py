@@ -74,8 +74,6 @@ def options_of(layer: Any, name: str) -> dict[str, Any]:
         del found["bias"]
     if name in ("Softmax", "LogSoftmax") and found["dim"] is None:
         raise ValueError("without dim it guesses the axis: give it one")
-    if name == "Unflatten" and not isinstance(found["dim"], int):
-        raise ValueError("its dim is a name: give it a number")
     if name == "Upsample" and found["mode"] not in ("nearest", "bilinear"):
         raise ValueError(f"its mode is {found['mode']!r}: minicnn has 'nearest' and 'bilinear'")
     return found
