@@ -197,8 +197,8 @@ def relu(x: Array) -> Array:
     return y
 
 
-def relu_grad(dy: Array, y: Array) -> Array:
-    """dx = dy where the output y is > 0, else 0."""
+def relu_grad(dy: Array, y: Array, inplace: bool = False) -> Array:
+    """dx = dy where the output y is > 0, else 0. inplace: dx may be written over dy; here it never is."""
     dx = np.zeros_like(dy)
     for i in np.ndindex(dy.shape):
         if y[i] > 0:

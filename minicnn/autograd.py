@@ -12,6 +12,9 @@ gradients.
 
 The first gradient of a leaf is copied, for a backward function may return dy itself, or a view of it, and two tensors must not share
 one .grad; unless the function is marked `fresh`.
+
+A backward function may have two more parameters: `needs`, which of its gradients are wanted, and `inplace`, that dy's memory is nobody
+else's and may be written over. What it alone holds of its cache is gone as soon as it lets go of it.
 """
 from __future__ import annotations
 
@@ -49,14 +52,26 @@ class Node:
     def name(self) -> str:
         return _name(self.forward)
 
-    def gradients(self, dy: Any) -> Sequence[Any]:
-        """The gradient of each input, given the gradient dy of the output."""
+    def gradients(self, dy: Any, own: bool = False, keep: bool = True) -> Sequence[Any]:
+        """The gradient of each input, given the gradient dy of the output.
+
+        own: whether dy may be written over. keep: the cache, for another call.
+        """
         if self.cache is _FREED:
             raise RuntimeError(f"backward through {self.name} a second time: the first backward() freed what it had saved; "
                                "call backward(retain_graph=True) the first time to keep it")
-        if _takes_needs(self.backward):
-            return self.backward(dy, self.cache, needs=[i is not None for i in self.inputs])
-        return self.backward(dy, self.cache)
+        backward, inplace = self.backward, own and _takes(self.backward, "inplace")
+        if _takes(backward, "needs"):                          # spelt out: a call with ** would hold the cache until it returns
+            needs = [i is not None for i in self.inputs]
+            return backward(dy, self._given(keep), needs, True) if inplace else backward(dy, self._given(keep), needs)
+        return backward(dy, self._given(keep), inplace=True) if inplace else backward(dy, self._given(keep))
+
+    def _given(self, keep: bool) -> Any:
+        """The cache; unless it is kept, whoever is given it holds it alone."""
+        cache = self.cache
+        if not keep:
+            self.cache = _FREED
+        return cache
 
 
 def _name(forward: Callable[..., Any]) -> str:
@@ -66,11 +81,11 @@ def _name(forward: Callable[..., Any]) -> str:
 _FREED = object()
 
 
-def _takes_needs(backward: Callable[..., Any]) -> bool:
-    """Whether a backward function has a parameter `needs`: which of its gradients are wanted, so that it can leave out the others."""
+def _takes(backward: Callable[..., Any], name: str) -> bool:
+    """Whether a backward function has this parameter."""
     code = backward.__code__
     parameters = code.co_argcount + code.co_kwonlyargcount
-    return parameters > 2 and "needs" in code.co_varnames[:parameters]
+    return parameters > 2 and name in code.co_varnames[:parameters]
 
 
 def fresh(backward: Callable[..., Any]) -> Callable[..., Any]:
@@ -213,10 +228,9 @@ def _run(pending: dict[Node | Tensor, Any], retain_graph: bool,
             gradients = [None] * len(target.inputs)
         else:
             if target.keep or target in wanted:
+                own.discard(target)
                 yield target, dy, False                        # not its own: the backward function may hand it on
-            gradients = target.gradients(dy)
-            if not retain_graph:
-                target.cache = _FREED
+            gradients = target.gradients(dy, target in own, retain_graph)
         for source, gradient in zip(target.inputs, gradients, strict=True):
             if source is None:
                 continue
@@ -231,7 +245,7 @@ def _run(pending: dict[Node | Tensor, Any], retain_graph: bool,
                     own.add(source)
                 else:
                     pending[source] = gradient
-                    if isinstance(source, Tensor) and hasattr(target.backward, "fresh"):
+                    if hasattr(target.backward, "fresh"):
                         own.add(source)
             uses[source] -= 1
             if uses[source] == 0:

@@ -14,6 +14,7 @@ from hypothesis import given
 import minicnn
 from minicnn import Tensor
 from minicnn.autograd import fresh, record
+from minicnn.nn import functional as F
 from tests.against_torch import exact
 from tests.compare import assert_close64, assert_equal
 from tests.ops.neural import each_backend
@@ -380,6 +381,65 @@ def test_errors(call: Any, text: str) -> None:
     with pytest.raises(RuntimeError) as raised:
         call(minicnn.ones(3, requires_grad=True))
     assert str(raised.value) == text
+
+
+def gated(x: Tensor) -> Tensor:
+    """Two gates: the gradient of the first is made by the second, which nobody else holds."""
+    return minicnn.relu(minicnn.relu(x - 1) - 1)
+
+
+@each_backend
+def test_gradients_that_others_hold_are_not_written_over(backend: str) -> None:
+    """A gate may close over dy in place; but not over one that the caller gave, that a hook or retain_grad kept, or that was asked for."""
+    with minicnn.use_backend(backend):
+        x = Tensor(integers((2, 3, 4, 5), 0), requires_grad=True)
+        expected, given_dy, kept = (x.array > 2).astype(np.float32), np.ones(x.shape, np.float32), []
+        middle = minicnn.relu(x - 1)
+        middle.register_hook(kept.append)
+        between = middle - 1
+        between.retain_grad()
+        gated(x + 0).backward(Tensor(given_dy), retain_graph=True)
+        minicnn.relu(between).backward(Tensor(given_dy))
+        assert_equal(given_dy, np.ones(x.shape, np.float32))
+        assert_equal(kept[0], expected)
+        assert_equal(between.grad, expected)
+        assert_equal(x.grad, 2 * expected)
+        gate = minicnn.relu(x)                                 # its gradient is new memory, made by the pooling, and asked for as well
+        found = minicnn.autograd.grad(F.max_pool2d(gate, 1), [gate, x], Tensor(given_dy))
+        assert_equal(found[0], given_dy)
+        assert_equal(found[1], (x.array > 0).astype(np.float32))
+
+
+@each_backend
+def test_a_gradient_that_is_used_twice_is_not_written_over(backend: str) -> None:
+    with minicnn.use_backend(backend):
+        x = Tensor(integers((2, 3, 4, 5), 1), requires_grad=True)
+        both = minicnn.relu(x) + minicnn.relu(-x)              # the sum hands one array to both gates
+        minicnn.relu(both).sum().backward()
+        assert_equal(x.grad, np.sign(x.array))
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_what_backward_lets_go_of_is_gone_before_it_ends(keep: bool) -> None:
+    seen = []
+
+    def forward(x: Any) -> Any:
+        y = x * 2
+        return y, (y,)
+
+    @fresh
+    def backward(dy: Any, cache: Any, needs: Any = (True,), inplace: bool = False) -> Any:
+        y, = cache
+        there = weakref.ref(y)
+        del cache, y
+        seen.append((there() is None, inplace))
+        return (dy * 2,)
+
+    x = minicnn.ones(3, requires_grad=True)
+    loss = record(forward, backward, record(forward, backward, x)).sum()
+    loss.backward(retain_graph=keep)
+    assert seen == [(not keep, False), (not keep, True)]       # sum's gradient is a view of one number
+    assert_equal(x.grad, np.full(3, 4, np.float32))
 
 
 def test_training_steps_beside_torch() -> None:

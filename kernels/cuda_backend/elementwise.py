@@ -23,8 +23,8 @@ def relu(x: Any) -> Any:
     return y
 
 
-def relu_grad(dy: Any, y: Any) -> Any:
-    """dx = dy where y > 0, else 0: relu'(0) = 0."""
+def relu_grad(dy: Any, y: Any, inplace: bool = False) -> Any:
+    """dx = dy where y > 0, else 0: relu'(0) = 0. inplace: dx may be written over dy; here it is not."""
     if not _alike(dy, y):
         return numpy_backend.relu_grad(dy, y)
     dx = np.empty_like(dy, order="C")

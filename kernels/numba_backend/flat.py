@@ -23,6 +23,17 @@ def elementwise(kernel: Any, x: Any, *others: Any) -> Any:
     return shaped(y, x.shape, nhwc)
 
 
+def over(kernel: Any, x: Any, *others: Any) -> Any:
+    """x, after kernel(*others, x, threads) has written over it, in the order of memory that `elementwise` would take.
+
+    Where x is not in that order, what is written over, and returned, is a copy.
+    """
+    nhwc = x.ndim == 4 and not (x.flags.c_contiguous and all(a.flags.c_contiguous for a in others))
+    y = flat(x, nhwc)
+    kernel(*[flat(a, nhwc) for a in others], y, workers(x.size // 2))
+    return shaped(y, x.shape, nhwc)
+
+
 def flat(x: Any, nhwc: bool = False) -> Any:
     """All of x in C order, or channels-last: the memory itself where it lies so and can be written, else a copy.
 

@@ -43,10 +43,13 @@ def conv2d_relu_forward(x: Any, w: Any, b: Any, window: Window2d, groups: int = 
 
 
 @fresh
-def conv2d_relu_backward(dy: Any, cache: Any, needs: Sequence[bool] = (True, True, True)) -> tuple[Any, Any, Any]:
-    """conv2d's gradients, for the dy that comes through the gate: dy where y > 0, else 0."""
+def conv2d_relu_backward(dy: Any, cache: Any, needs: Sequence[bool] = (True, True, True), inplace: bool = False) -> tuple[Any, Any, Any]:
+    """conv2d's gradients, for the dy that comes through the gate: dy where y > 0, else 0. After that y is forgotten."""
     y, of_conv2d = cache
-    return conv2d_backward(of_conv2d[0].relu_grad(dy, y), of_conv2d, needs)
+    del cache
+    dy = of_conv2d[0].relu_grad(dy, y, inplace)
+    del y
+    return conv2d_backward(dy, of_conv2d, needs)
 
 
 def conv2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int | Sequence[int] = 1, padding: Padding = 0,

@@ -4,7 +4,7 @@ from __future__ import annotations
 from typing import Any
 
 from minicnn import kernels
-from minicnn.autograd import record
+from minicnn.autograd import fresh, record
 from minicnn.kernels.window import Padding, Window2d
 from minicnn.ops.checks import batched, floating
 from minicnn.ops.pool_window import Sizes, pool_window
@@ -21,6 +21,7 @@ def max_pool2d_forward(x: Any, window: Window2d) -> tuple[Any, Any]:
     return (y, argmax), (k, argmax, x.shape, window)
 
 
+@fresh
 def max_pool2d_backward(dy: Any, cache: Any) -> tuple[Any]:
     """dx: each window hands its dy to its winner; a pixel that won several windows adds them up."""
     k, argmax, input_shape, window = cache

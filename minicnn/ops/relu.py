@@ -4,7 +4,7 @@ from __future__ import annotations
 from typing import Any
 
 from minicnn import kernels
-from minicnn.autograd import record
+from minicnn.autograd import fresh, record
 from minicnn.ops.checks import floating
 from minicnn.tensor import Tensor
 
@@ -16,10 +16,11 @@ def relu_forward(x: Any) -> tuple[Any, Any]:
     return y, (k, y)
 
 
-def relu_backward(dy: Any, cache: Any) -> tuple[Any]:
+@fresh
+def relu_backward(dy: Any, cache: Any, inplace: bool = False) -> tuple[Any]:
     """dx = dy where y > 0, else 0: the derivative at 0 is 0."""
     k, y = cache
-    return (k.relu_grad(dy, y),)
+    return (k.relu_grad(dy, y, inplace),)
 
 
 def relu(input: Tensor) -> Tensor:
@@ -35,9 +36,9 @@ def add_relu_forward(a: Any, b: Any) -> tuple[Any, Any]:
     return y, (k, y)
 
 
-def add_relu_backward(dy: Any, cache: Any) -> tuple[Any, Any]:
+def add_relu_backward(dy: Any, cache: Any, inplace: bool = False) -> tuple[Any, Any]:
     """da = db = dy where y > 0, else 0"""
-    dx, = relu_backward(dy, cache)
+    dx, = relu_backward(dy, cache, inplace)
     return dx, dx
 
 

@@ -60,6 +60,9 @@ def test_results_lie_in_memory_as_the_arguments_do() -> None:
     for y in (k.relu_grad(rows_, columns), k.relu_grad(columns, rows_), k.add(columns, rows_)):       # two orders: channels-last
         assert y.transpose(0, 2, 3, 1).flags.c_contiguous
     assert k.relu(other).flags.c_contiguous
+    for x, gate in ((rows_.copy(), rows_), (columns.copy(order="K"), columns)):
+        assert np.shares_memory(k.relu_grad(x, gate, inplace=True), x)
+    assert not np.shares_memory(k.relu_grad(other, other.copy(), inplace=True), other)     # neither order: a copy is written over
 
 
 @dtypes
@@ -69,6 +72,7 @@ def test_seams_of_elementwise_kernels(dtype: type, size: int) -> None:
     a, b = floats((size,), 0, dtype), floats((size,), 1, dtype)
     assert_equal(k.relu(a), np.maximum(a, 0))
     assert_equal(k.relu_grad(a, b), np.where(b > 0, a, 0))
+    assert_equal(k.relu_grad(a.copy(), b, True), np.where(b > 0, a, 0))
     assert_equal(arithmetic.elementwise(arithmetic._sum(False), a, b), a + b)
     assert_equal(arithmetic.elementwise(arithmetic._sum(True), a, b), np.maximum(a + b, 0))
     assert_equal(k.add(a, b), a + b)

@@ -54,7 +54,17 @@ def test_relu(k: ModuleType) -> None:
     x = np.array([-1, -0.0, 0, 2, np.nan, np.inf, -np.inf], np.float32)
     assert_equal(k.relu(x), np.array([0, 0, 0, 2, np.nan, np.inf, 0], np.float32))
     dy = np.array([np.inf, 3, 3, 3, 3, 3, np.nan], np.float32)
-    assert_equal(k.relu_grad(dy, k.relu(x)), np.array([0, 0, 0, 3, 0, 3, 0], np.float32))
+    for inplace in (False, True):
+        assert_equal(k.relu_grad(dy.copy(), k.relu(x), inplace), np.array([0, 0, 0, 3, 0, 3, 0], np.float32))
+
+
+@every_backend(reference)
+@given(shape=shapes, seed=seeds, layout=layouts, other=layouts)
+def test_relu_grad_in_place_changes_dy_alone(k: ModuleType, shape: tuple[int, ...], seed: int, layout: str, other: str) -> None:
+    a, b = integers(shape, seed), integers(shape, seed + 1)
+    dy, y = in_layout(a, layout), in_layout(b, other)
+    with unchanged(y):
+        assert_equal(k.relu_grad(dy, y, True), np.where(b > 0, a, 0))
 
 
 @every_backend(reference)

@@ -45,8 +45,14 @@ class NumbaKernels(NumPyKernels):
     def relu(self, x: Ghost) -> Ghost:
         return self._elementwise(x)
 
-    def relu_grad(self, dy: Ghost, y: Ghost) -> Ghost:
-        return self._elementwise(dy, y)
+    def relu_grad(self, dy: Ghost, y: Ghost, inplace: bool = False) -> Ghost:
+        if not inplace:
+            return self._elementwise(dy, y)
+        nhwc = len(dy.shape) == 4 and not all(a.is_c for a in (dy, y))
+        dx = self.dense(dy) if nhwc else self.c_order(dy)
+        gate = self.dense(y) if nhwc else self.c_order(y)
+        del gate
+        return dx
 
     def add(self, a: Ghost, b: Ghost, relu: bool = False) -> Ghost:
         if a.size < arithmetic.SMALL:

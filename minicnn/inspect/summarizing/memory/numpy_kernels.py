@@ -68,10 +68,10 @@ class NumPyKernels:
     def relu(self, x: Ghost) -> Ghost:
         return self.like(x)
 
-    def relu_grad(self, dy: Ghost, y: Ghost) -> Ghost:
+    def relu_grad(self, dy: Ghost, y: Ghost, inplace: bool = False) -> Ghost:
         mask = self.new(y.shape, 1)
         del y
-        dx = self.like(dy)
+        dx = dy if inplace else self.like(dy)
         del mask
         return dx
 

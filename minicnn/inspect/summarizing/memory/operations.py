@@ -1,6 +1,6 @@
 """Forward and backward of each operation on ghosts: what minicnn.ops does with the kernels, without numbers.
 
-forward(k, step, inputs) -> y, cache        backward(k, step, dy, cache) -> gradients, in the order of the inputs
+forward(k, step, inputs, held) -> y, cache        backward(k, step, dy, cache, inplace) -> gradients, in the order of the inputs
 """
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Operation:
         read = [x and (x.shape, x.itemsize) for x in inputs]
         return y, (read, own, [held[i] for i in step.saves if i in held], y if step.keeps_result else None)
 
-    def backward(self, k: NumPyKernels, step: Step, dy: Ghost, cache: Any) -> Gradients:
+    def backward(self, k: NumPyKernels, step: Step, dy: Ghost, cache: Any, inplace: bool) -> Gradients:
         beside = None if step.name in BARE else k.like(dy)
         gradients = tuple(None if e is None or x is None else k.new(*x) for e, x in zip(step.edges, cache[0], strict=True))
         del beside
@@ -40,11 +40,13 @@ class Conv2d(Operation):
         y = k.conv2d(x, w, b, step.options["window"], step.options["groups"], self.relu)
         return y, (y if self.relu else None, x, w, b is not None)
 
-    def backward(self, k: NumPyKernels, step: Step, dy: Ghost, cache: Any) -> Gradients:
+    def backward(self, k: NumPyKernels, step: Step, dy: Ghost, cache: Any, inplace: bool) -> Gradients:
         y, x, w, has_bias = cache
         needs, window, groups = [e is not None for e in step.edges], step.options["window"], step.options["groups"]
+        del cache
         if self.relu:
-            dy = k.relu_grad(dy, y)
+            dy = k.relu_grad(dy, y, inplace)
+        del y
         dx = k.conv2d_grad_input(dy, w, x.shape, window, groups) if needs[0] else None
         dw = k.conv2d_grad_weight(dy, x, w.shape, window, groups) if needs[1] else None
         return dx, dw, k.channel_sum(dy) if has_bias and needs[2] else None
@@ -58,7 +60,7 @@ class ConvTranspose2d(Operation):
             y = Ghost(k.like(y).block, y.shape, y.itemsize, y.channels_last)
         return y, (x, w, b is not None)
 
-    def backward(self, k: NumPyKernels, step: Step, dy: Ghost, cache: Any) -> Gradients:
+    def backward(self, k: NumPyKernels, step: Step, dy: Ghost, cache: Any, inplace: bool) -> Gradients:
         x, w, has_bias = cache
         needs, window, groups = [e is not None for e in step.edges], step.options["window"], step.options["groups"]
         dx = k.conv2d(dy, w, None, window, groups) if needs[0] else None
@@ -71,7 +73,7 @@ class MaxPool2d(Operation):
         y, argmax = k.max_pool2d(inputs[0], step.options["window"])
         return y, (argmax, inputs[0].shape)
 
-    def backward(self, k: NumPyKernels, step: Step, dy: Ghost, cache: Any) -> Gradients:
+    def backward(self, k: NumPyKernels, step: Step, dy: Ghost, cache: Any, inplace: bool) -> Gradients:
         return (k.max_pool2d_grad(dy, cache[0], cache[1], step.options["window"]),)
 
 
@@ -79,7 +81,7 @@ class AvgPool2d(Operation):
     def forward(self, k: NumPyKernels, step: Step, inputs: list[Any], held: dict[int, Ghost]) -> tuple[Ghost, Any]:
         return k.avg_pool2d(inputs[0], _window(step, inputs[0].shape)), inputs[0].shape
 
-    def backward(self, k: NumPyKernels, step: Step, dy: Ghost, cache: Any) -> Gradients:
+    def backward(self, k: NumPyKernels, step: Step, dy: Ghost, cache: Any, inplace: bool) -> Gradients:
         return (k.avg_pool2d_grad(dy, cache, _window(step, cache)),)
 
 
@@ -91,7 +93,7 @@ class BatchNorm(Operation):
         y = k.batch_norm(planes, gamma, beta, step.options.get("relu", False))
         return Ghost(y.block, x.shape, y.itemsize, y.channels_last and len(x.shape) == 4), (x, gamma, beta, statistics)
 
-    def backward(self, k: NumPyKernels, step: Step, dy: Ghost, cache: Any) -> Gradients:
+    def backward(self, k: NumPyKernels, step: Step, dy: Ghost, cache: Any, inplace: bool) -> Gradients:
         x, gamma, beta, _ = cache
         of_batch, relu = step.options.get("mean") is None, step.options.get("relu", False)
         dx, dgamma, dbeta = k.batch_norm_grad(_planes(dy), _planes(x), gamma, beta, of_batch, relu)
@@ -104,8 +106,8 @@ class ReLU(Operation):
         y = k.relu(inputs[0])
         return y, y
 
-    def backward(self, k: NumPyKernels, step: Step, dy: Ghost, cache: Any) -> Gradients:
-        return (k.relu_grad(dy, cache),)
+    def backward(self, k: NumPyKernels, step: Step, dy: Ghost, cache: Any, inplace: bool) -> Gradients:
+        return (k.relu_grad(dy, cache, inplace),)
 
 
 class Add(Operation):
@@ -118,10 +120,10 @@ class Add(Operation):
         y = k.add(inputs[0], inputs[1], self.relu)
         return y, (y if self.relu else None,)
 
-    def backward(self, k: NumPyKernels, step: Step, dy: Ghost, cache: Any) -> Gradients:
+    def backward(self, k: NumPyKernels, step: Step, dy: Ghost, cache: Any, inplace: bool) -> Gradients:
         if len(cache) > 1:
-            return super().backward(k, step, dy, cache)
-        dx = k.relu_grad(dy, cache[0]) if self.relu else dy
+            return super().backward(k, step, dy, cache, inplace)
+        dx = k.relu_grad(dy, cache[0], inplace) if self.relu else dy
         return dx, dx
 
 
@@ -131,7 +133,7 @@ class Linear(Operation):
         rows = x if len(x.shape) == 2 else k.reshaped(x, (math.prod(x.shape[:-1]), x.shape[-1]))
         return k.linear(rows, w, b).view(step.shape), (rows, w, b is not None, x.shape)
 
-    def backward(self, k: NumPyKernels, step: Step, dy: Ghost, cache: Any) -> Gradients:
+    def backward(self, k: NumPyKernels, step: Step, dy: Ghost, cache: Any, inplace: bool) -> Gradients:
         rows, w, has_bias, shape = cache
         needs = [e is not None for e in step.edges]
         dy = dy if len(dy.shape) == 2 else k.reshaped(dy, (rows.shape[0], w.shape[0]))
@@ -144,7 +146,7 @@ class Reshape(Operation):
     def forward(self, k: NumPyKernels, step: Step, inputs: list[Any], held: dict[int, Ghost]) -> tuple[Ghost, Any]:
         return k.reshaped(inputs[0], step.shape), inputs[0].shape
 
-    def backward(self, k: NumPyKernels, step: Step, dy: Ghost, cache: Any) -> Gradients:
+    def backward(self, k: NumPyKernels, step: Step, dy: Ghost, cache: Any, inplace: bool) -> Gradients:
         return (k.reshaped(dy, cache),)
 
 
@@ -161,7 +163,7 @@ class Dropout(Operation):
         del mask
         return y, scaled
 
-    def backward(self, k: NumPyKernels, step: Step, dy: Ghost, cache: Any) -> Gradients:
+    def backward(self, k: NumPyKernels, step: Step, dy: Ghost, cache: Any, inplace: bool) -> Gradients:
         return (k.like(dy),)
 
 
@@ -169,7 +171,7 @@ class CrossEntropy(Operation):
     def forward(self, k: NumPyKernels, step: Step, inputs: list[Any], held: dict[int, Ghost]) -> tuple[Ghost, Any]:
         return k.softmax_cross_entropy(inputs[0], None)
 
-    def backward(self, k: NumPyKernels, step: Step, dy: Ghost, cache: Any) -> Gradients:
+    def backward(self, k: NumPyKernels, step: Step, dy: Ghost, cache: Any, inplace: bool) -> Gradients:
         return k.softmax_cross_entropy_grad(dy, cache, None), None
 
 

@@ -128,6 +128,7 @@ class TrainingStep:
         start = len(steps) - 1
         uses = self._uses(start)
         pending: dict[int, Ghost] = {start: self.k.new(steps[start].shape, self.tape.itemsize)}
+        own: set[int] = set()
         ready = [start]
         while ready:
             target = ready.pop()
@@ -138,9 +139,7 @@ class TrainingStep:
                 continue
             step = steps[target]
             self.ledger.now = f"backward: {self.tape.names[target]}"
-            cache = caches.pop(target)
-            gradients = self._gradients(target, dy, cache)
-            del cache
+            gradients = self._gradients(target, dy, caches, target in own)
             for source, gradient in zip(step.edges, gradients, strict=True):
                 if source is None:
                     continue
@@ -150,20 +149,25 @@ class TrainingStep:
                     if source in pending:
                         other = pending[source]
                         pending[source] = self.k.add(other, gradient).becomes(GRADIENTS if source < 0 else FLOWING)
+                        own.add(source)
                         del other
                     else:
                         pending[source] = gradient
+                        if step.fresh:
+                            own.add(source)
                 uses[source] -= 1
                 if not uses[source]:
                     ready.append(source)
 
-    def _gradients(self, target: int, dy: Ghost | None, cache: Any) -> tuple[Ghost | None, ...]:
+    def _gradients(self, target: int, dy: Ghost | None, caches: dict[int, Any], own: bool) -> tuple[Ghost | None, ...]:
+        """Node.gradients: the operation is given the cache to hold it alone."""
         step = self.tape.steps[target]
         if dy is None:
+            del caches[target]
             return (None,) * len(step.edges)
         first = step.inputs[0] if step.inputs else None
         shape = () if first is None else self.tape.images if first == IMAGES else self._shape(first)
-        return operation(step, shape).backward(self.k, step, dy, cache)
+        return operation(step, shape).backward(self.k, step, dy, caches.pop(target), own)
 
     def _shape(self, i: int) -> tuple[int, ...]:
         return self.tape.steps[i].shape if i >= 0 else self.parameters[-1 - i].shape

@@ -24,7 +24,7 @@ class Step:
 
     inputs: the number of another step, -1 - i for parameter i, IMAGES, or None for anything else; edges: likewise, where gradients go.
     own: shapes and itemsizes of what it saved that nothing else holds; saves: whose results it saved; keeps_result: that it saved its own.
-    is_view: its result lies in its first input's memory. recorded: it is on the tape.
+    is_view: its result lies in its first input's memory. recorded: it is on the tape. fresh: so are the gradients that it makes.
     """
     name: str
     options: dict[str, Any]
@@ -36,6 +36,7 @@ class Step:
     keeps_result: bool
     is_view: bool
     recorded: bool
+    fresh: bool = False
 
 
 IMAGES = -(1 << 30)
@@ -116,7 +117,7 @@ def _traced(model: Module, shape: Shape, dtype: Any) -> Tape:
                 saves.append(owner)
         edges = [None if e is None else places[id(e)] if isinstance(e, Tensor) else nodes.get(id(e)) for e in (node.inputs if node else ())]
         steps.append(Step(function.__name__.removesuffix("_forward"), options, read, edges, y.shape, own, saves, keeps_result, is_view,
-                          node is not None))
+                          node is not None, node is not None and hasattr(node.backward, "fresh")))
         made[id(y.array)] = number
         if node:
             nodes[id(node)] = number
