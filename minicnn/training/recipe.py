@@ -13,10 +13,10 @@ from minicnn.data.augment import Transform
 from minicnn.data.sources import NAMES
 from minicnn.models import MODELS
 from minicnn.nn import Module
-from minicnn.optim import SGD, Adam, AdamW, Optimizer
+from minicnn.optim import SGD, Adam, AdamW, Muon, Optimizer, muon_groups
 from minicnn.optim.lr_scheduler import OneCycleLR
 
-OPTIMIZERS = ("adamw", "adam", "sgd")
+OPTIMIZERS = ("adamw", "adam", "sgd", "muon")
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,9 @@ class Recipe:
     validation: the share of the training images that is held out, to choose the best weights by; the test images choose nothing.
     flip, shift, crop, rotation, cutout: random changes of the training images: mirroring, pixels of shift, pixels of padding to cut
         a whole image out of again, degrees, side of a blanked square.
+    optimizer: adamw, adam, sgd (with Nesterov's momentum), or muon for the weights of all layers but the last and AdamW for the rest.
     lr: the highest rate of a one-cycle schedule, reached after the share `warmup` of all steps, then falling to 0.
+    momentum: of sgd and muon. adamw_lr, adamw_weight_decay: beside muon, AdamW's; its rate is lr if adamw_lr is 0.
     ema: decay of the moving average of the weights, which is what is tested and saved; 0 for the weights themselves.
     seeds: of the trainings; one training takes the first.
     goal_accuracy, goal_seconds, goal_parameters: what the recipe is for: at least that test accuracy, in the mean of the seeds, in at most
@@ -50,6 +52,9 @@ class Recipe:
     optimizer: str = "adamw"
     lr: float = 0.01
     weight_decay: float = 0.01
+    momentum: float = 0.9
+    adamw_lr: float = 0.0
+    adamw_weight_decay: float = 0.0
     epochs: int = 10
     warmup: float = 0.3
     label_smoothing: float = 0.1
@@ -70,9 +75,9 @@ class Recipe:
         if not self.seeds or min(self.seeds) < 0:
             raise ValueError(f"seed is {min(self.seeds, default='missing')}, expected at least 0")
         self._check("lr", 0 < self.lr < math.inf, "a number above 0")
-        for name in ("weight_decay", "rotation", "goal_seconds"):
+        for name in ("weight_decay", "rotation", "goal_seconds", "adamw_lr", "adamw_weight_decay"):
             self._check(name, 0 <= getattr(self, name) < math.inf, "a number of at least 0")
-        for name in ("label_smoothing", "validation", "ema", "warmup"):
+        for name in ("label_smoothing", "validation", "ema", "warmup", "momentum"):
             self._check(name, 0 <= getattr(self, name) < 1, f"0 <= {name.replace('_', '-')} < 1")
         self._check("goal_accuracy", 0 <= self.goal_accuracy <= 1, "0..1")
 
@@ -87,11 +92,15 @@ class Recipe:
     def build_optimizer(self, model: Module) -> Optimizer:
         parameters = model.parameters()
         if self.optimizer == "sgd":
-            return SGD(parameters, self.lr, momentum=0.9, nesterov=True, weight_decay=self.weight_decay)
+            return SGD(parameters, self.lr, momentum=self.momentum, nesterov=self.momentum > 0, weight_decay=self.weight_decay)
+        if self.optimizer == "muon":
+            groups = muon_groups(model, self.lr, self.adamw_lr or self.lr, self.weight_decay, self.adamw_weight_decay)
+            return Muon(groups, self.lr, momentum=self.momentum)
         return (Adam if self.optimizer == "adam" else AdamW)(parameters, self.lr, weight_decay=self.weight_decay)
 
     def build_schedule(self, optimizer: Optimizer, batches: int) -> OneCycleLR:
-        return OneCycleLR(optimizer, self.lr, epochs=self.epochs, steps_per_epoch=batches, pct_start=self.warmup)
+        highest = [group["lr"] for group in optimizer.param_groups]
+        return OneCycleLR(optimizer, highest, epochs=self.epochs, steps_per_epoch=batches, pct_start=self.warmup, cycle_momentum=False)
 
     def augmentation(self, size: tuple[int, int]) -> Compose:
         """The random changes of training images of this height and width, which leave the class what it is."""

@@ -20,7 +20,7 @@ SECTIONS = {
     "model": ("name:model",),
     "data": ("dataset", "batch_size", "image_size", "validation"),
     "augment": ("flip", "shift", "crop", "rotation", "cutout"),
-    "optimizer": ("name:optimizer", "lr", "weight_decay"),
+    "optimizer": ("name:optimizer", "lr", "weight_decay", "momentum", "adamw_lr", "adamw_weight_decay"),
     "schedule": ("epochs", "warmup"),
     "training": ("label_smoothing", "ema", "seeds"),
     "goal": ("accuracy:goal_accuracy", "seconds:goal_seconds", "parameters:goal_parameters"),

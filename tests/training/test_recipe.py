@@ -62,7 +62,8 @@ recipes = st.builds(
         "layers": st.lists(st.integers(1, 9) | st.just("pool")), "head": st.text() | st.just("\x7f"), "dropout": st.floats(0, 1)}),
     image_size=st.integers(1, 999), validation=st.floats(0, 0.99), flip=st.booleans(), shift=st.integers(0, 9), crop=st.integers(0, 9),
     rotation=st.floats(0, 360), cutout=st.integers(0, 9), optimizer=st.sampled_from(OPTIMIZERS),
-    lr=st.floats(1e-9, 1e9), weight_decay=st.floats(0, 9),
+    lr=st.floats(1e-9, 1e9), momentum=st.floats(0, 0.99), adamw_lr=st.floats(0, 1), adamw_weight_decay=st.floats(0, 1),
+    weight_decay=st.floats(0, 9),
     epochs=st.integers(1, 999), warmup=st.floats(0, 0.99), label_smoothing=st.floats(0, 0.99), ema=st.floats(0, 0.9999),
     seeds=st.lists(st.integers(0, 2**40), min_size=1).map(tuple),
     goal_accuracy=st.floats(0, 1), goal_seconds=st.floats(0, 99), goal_parameters=st.integers(0, 10**6))
@@ -80,8 +81,8 @@ def test_an_edited_copy(tmp_path: Path) -> None:
 
 
 def test_optimizers_and_schedule() -> None:
-    model = nn.Linear(2, 2)
-    for name, expected in (("adamw", optim.AdamW), ("adam", optim.Adam), ("sgd", optim.SGD)):
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    for name, expected in (("adamw", optim.AdamW), ("adam", optim.Adam), ("sgd", optim.SGD), ("muon", optim.Muon)):
         recipe = recipe_for(optimizer=name, epochs=3)
         optimizer = recipe.build_optimizer(model)
         assert type(optimizer) is expected
@@ -90,6 +91,11 @@ def test_optimizers_and_schedule() -> None:
     group = recipe_for(optimizer="sgd").build_optimizer(model).param_groups[0]
     assert (group["lr"], group["momentum"], group["nesterov"], group["weight_decay"]) == (0.05, 0.9, True, 5e-4)
     assert recipe_for(optimizer="sgd", lr=0.3).weight_decay == 0.01
+    settings = {"lr": 0.3, "momentum": 0.7, "weight_decay": 0.2}
+    matrices, rest = Recipe(optimizer="muon", **settings, adamw_lr=0.1, adamw_weight_decay=0.01).build_optimizer(model).param_groups
+    assert {name: matrices[name] for name in settings} == settings
+    assert (rest["lr"], rest["weight_decay"], rest["use_muon"], len(rest["params"])) == (0.1, 0.01, False, 3)
+    assert Recipe(optimizer="muon", lr=0.3).build_optimizer(model).param_groups[1]["lr"] == 0.3
 
 
 @pytest.mark.parametrize("setting", [
@@ -145,7 +151,8 @@ def test_errors(settings: dict[str, Any], text: str) -> None:
 
 @pytest.mark.parametrize(("old", "new", "text"), [
     ("[model]", "[models]", f"unknown section 'models' (did you mean 'model'?); there are: {', '.join(recipe_file.SECTIONS)}"),
-    ("lr = 0.005", "learning = 1", "unknown key in [optimizer]: 'learning'; there are: name, lr, weight_decay"),
+    ("lr = 0.005", "learning = 1",
+     "unknown key in [optimizer]: 'learning'; there are: name, lr, weight_decay, momentum, adamw_lr, adamw_weight_decay"),
     ("epochs = 5", "epochs = 5.5", "schedule.epochs is 5.5, expected a whole number"),
     ("epochs = 5", "epochs = true", "schedule.epochs is True, expected a whole number"),
     ("epochs = 5", "epochs = \"5\"", "schedule.epochs is '5', expected a whole number"),
