@@ -1,6 +1,8 @@
 """`minicnn train`: train a network and save the run."""
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import shlex
 import shutil
 import sys
@@ -45,6 +47,8 @@ def train(
     backend: Backend = None,
     out: Annotated[str, typer.Option(metavar="DIR", help="Where runs are saved, each in a new folder.")] = "runs",
     name: Annotated[str | None, typer.Option(help="Of the run's folder.", show_default="date, dataset and model")] = None,
+    tensorboard: Annotated[bool, typer.Option(
+        "--tensorboard", help="Write event files too: `tensorboard --logdir runs` shows them.")] = False,
     doctor: Annotated[bool, typer.Option("--doctor", help="Watch the training and print on stderr how healthy it was.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")] = False,
 ) -> None:
@@ -63,19 +67,27 @@ def train(
     from minicnn.training.experiment import Experiment
     from minicnn.training.progress import Download, Quiet, show
     from minicnn.training.recipe_file import recipe_for
+    from minicnn.training.tensorboard import TensorBoard
 
     chosen = recipe_for(dataset, recipe, model=model, epochs=epochs, batch_size=batch_size, lr=lr, optimizer=optimizer,
                         weight_decay=weight_decay, label_smoothing=label_smoothing, validation=validation, image_size=image_size, seed=seed)
     if no_augment:
         chosen = chosen.without_augmentation()
+    board = TensorBoard(dataclasses.asdict(chosen)) if tensorboard else None
     console = options.console()
     with options.backend(backend) as device:
         with Download(console) as download:
             experiment = Experiment.prepare(chosen, data, None if quiet else download, device)
         if not quiet:
             _print_plan(console, experiment)
-        result = experiment.run(out, lambda epochs, images: Quiet() if quiet else show(console, epochs, images), doctor, name)
-    _print_result(console, experiment, result, quiet)
+        validated = len(experiment.validation or ())
+        with board or contextlib.nullcontext():
+            result = experiment.run(out, lambda epochs, images: Quiet() if quiet else show(console, epochs, images, validated), doctor,
+                                    name, board and (lambda folder: board.open(folder, len(experiment.train))))
+            if board:
+                board.test(result.test)
+        page = _report(experiment, result)
+    _print_result(console, experiment, result, page, quiet)
 
 
 def _print_plan(console: Console, experiment: Experiment) -> None:
@@ -96,7 +108,17 @@ def _print_plan(console: Console, experiment: Experiment) -> None:
         console.print(f"{name:9}{text}")
 
 
-def _print_result(console: Console, experiment: Experiment, result: Result, quiet: bool) -> None:
+def _report(experiment: Experiment, result: Result) -> str:
+    """Write the run's page, and say where; a page that cannot be written is no reason to fail, for the run is saved."""
+    from minicnn import report
+
+    try:
+        return f"report: {report.write(result.folder, experiment.test).path}"
+    except (ValueError, OSError, MemoryError) as error:
+        return f"report: not written: {' '.join(str(error).split())}"
+
+
+def _print_result(console: Console, experiment: Experiment, result: Result, page: str, quiet: bool) -> None:
     from minicnn.training import metrics
 
     test, classes, folder = result.test, experiment.test.classes, shlex.quote(str(result.folder))
@@ -113,7 +135,10 @@ def _print_result(console: Console, experiment: Experiment, result: Result, quie
     console.print(f"test accuracy {test.accuracy:.2%} ({test.correct:,} of {test.images:,})")
     console.print(f"saved in {result.folder}")
     if not quiet:
+        console.print(page)
         console.print(f"next: {_command()} predict {folder} {folder}/examples/*.png")
+        parent = result.folder.parent
+        console.print(f"      {_command()} runs{'' if parent == Path('runs') else f' {shlex.quote(str(parent))}'}")
 
 
 def _command() -> str:

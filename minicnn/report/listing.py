@@ -7,8 +7,9 @@ from typing import Any
 
 from minicnn.document import Block, Column, Table, fitted
 from minicnn.report import files
-from minicnn.report.numbers import clock, percent, plural, whole
+from minicnn.report.numbers import percent, plural, whole
 from minicnn.report.record import Record
+from minicnn.training.pace import clock
 
 
 def _lowest_first(value: Callable[[Record], float | None]) -> Callable[[Record], float]:

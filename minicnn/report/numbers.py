@@ -25,16 +25,6 @@ def duration(seconds: float | None) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
-def clock(seconds: float) -> str:
-    """Hours, minutes and seconds, as short as they may be.
-
-    >>> [clock(s) for s in (0.4, 59, 75, 3725)]
-    ['0:00', '0:59', '1:15', '1:02:05']
-    """
-    minutes, rest = divmod(int(seconds + 0.5), 60)
-    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"
-
-
 def whole(n: float | None) -> str:
     """With commas; a dash for nothing."""
     return "–" if n is None else f"{n:,.0f}"

@@ -8,23 +8,28 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.status import Status
 from rich.table import Column
+from rich.text import Text
 
 from minicnn.kernels import compilation
 from minicnn.training.loop import Epoch, Observer
+from minicnn.training.pace import Pace, clock
+
+MANY, EVERY = 50, 5.0              # of more epochs than so many, a line every so many seconds
+NARROW = 72                        # columns: on fewer the bar uses fewer words
 
 
 class Compilation:
     """Says that kernels are being compiled, which takes a while the first time on a machine. Says nothing when none is.
 
     On a terminal it counts them, in a line that is gone when they are done; show, when given, puts the text elsewhere. Then one line says
-    what was done, when `report` is called or the `with` block ends.
+    what was done, when `report` is called or the `with` block ends. lost: is told of the seconds that it took.
     """
 
-    def __init__(self, console: Console, show: Callable[[str], None] | None = None) -> None:
-        self.console, self.status = console, Status("", console=console)
+    def __init__(self, console: Console, show: Callable[[str], None] | None = None, lost: Callable[[float], None] | None = None) -> None:
+        self.console, self.status, self.lost = console, Status("", console=console), lost
         self.show = show or (self._spin if console.is_terminal else lambda text: None)
         self.kernels, self.seconds = 0, 0.0
         self.kept: Callable[[], str] = str
@@ -44,6 +49,8 @@ class Compilation:
 
     def ended(self, kernel: str, seconds: float, kept: Callable[[], str]) -> None:
         self.kernels, self.seconds, self.kept = self.kernels + 1, self.seconds + seconds, kept
+        if self.lost:
+            self.lost(seconds)
 
     def report(self) -> None:
         """Say what has been compiled since the last report, if anything."""
@@ -74,24 +81,41 @@ class Quiet(Observer):
 
 
 class Lines(Quiet):
-    """One plain line an epoch: for logs, pipes and files."""
+    """One plain line an epoch: for logs, pipes and files. Of a long training, a line every few seconds, the first epoch and the last."""
 
-    def __init__(self, console: Console, epochs: int, images: int) -> None:
-        self.console, self.epochs, self.images = console, epochs, images
-        self.compilation = Compilation(console)
+    def __init__(self, console: Console, epochs: int, images: int, validated: int = 0) -> None:
+        self.console, self.epochs = console, epochs
+        self.pace = Pace(epochs, images, validated)
+        self.compilation = self._compilation()
+        self.printed = 0.0                                     # when
+
+    def _compilation(self) -> Compilation:
+        return Compilation(self.console, lost=self.pace.lost)
 
     def __enter__(self) -> Self:
         self.compilation.__enter__()
+        self.pace.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.compilation.__exit__(kind, error, trace)
 
+    def batch(self, epoch: int, images: int, loss: float, accuracy: float) -> None:
+        self.pace.batch(epoch, images)
+
     def epoch(self, epoch: Epoch) -> None:
         self.compilation.report()
-        self.console.print(
-            f"epoch {epoch.number:>{len(str(self.epochs))}}/{self.epochs}  loss {epoch.loss:.4f}  accuracy {epoch.accuracy:7.2%}  "
-            f"{_validation(epoch)}{epoch.images_per_second:,.0f} images/s", soft_wrap=True, highlight=False, markup=False)
+        self.pace.epoch()
+        now = time.monotonic()
+        if self.epochs <= MANY or epoch.number in (1, self.epochs) or now - self.printed >= EVERY:
+            self.printed = now
+            self.console.print(self._line(epoch), soft_wrap=True, highlight=False, markup=False)
+
+    def _line(self, epoch: Epoch) -> str:
+        remaining = self.pace.remaining or 0
+        left = f"  {clock(remaining)} left" if remaining >= 60 else ""
+        return (f"epoch {epoch.number:>{len(str(self.epochs))}}/{self.epochs}  loss {epoch.loss:.4f}  accuracy {epoch.accuracy:7.2%}  "
+                f"{_validation(epoch)}{epoch.images_per_second:,.0f} images/s{left}")
 
 
 def _validation(epoch: Epoch) -> str:
@@ -101,30 +125,30 @@ def _validation(epoch: Epoch) -> str:
 class Bar(Lines):
     """One bar for the whole run, with the loss, accuracy and speed of the present epoch and the time left; lines of past epochs above."""
 
-    def __init__(self, console: Console, epochs: int, images: int) -> None:
-        super().__init__(console, epochs, images)
-        self.bar = Progress(TextColumn("epoch {task.fields[number]}/{task.fields[epochs]}"), BarColumn(), TextColumn("{task.fields[now]}"),
-                            TimeRemainingColumn(table_column=Column(no_wrap=True)), TextColumn("left"), console=console, transient=True)
+    def __init__(self, console: Console, epochs: int, images: int, validated: int = 0) -> None:
+        super().__init__(console, epochs, images, validated)
+        self.images = images
+        self.bar = Progress(TextColumn("epoch {task.fields[number]}/{task.fields[epochs]}"), BarColumn(),
+                            TextColumn("{task.fields[now]}", table_column=Column(no_wrap=True)), _Left(self.pace), console=console,
+                            transient=True)
         self.task = self.bar.add_task("", total=epochs * images, number=1, epochs=epochs, now="")
-        self.started = time.perf_counter()
-        self.compilation = Compilation(console, self._now)
+
+    def _compilation(self) -> Compilation:
+        return Compilation(self.console, self._now, self.pace.lost)
 
     def _now(self, text: str) -> None:
         self.bar.update(self.task, now=text, refresh=True)
 
     def batch(self, epoch: int, images: int, loss: float, accuracy: float) -> None:
-        speed = images / (time.perf_counter() - self.started)
-        self.bar.update(self.task, completed=(epoch - 1) * self.images + images, number=epoch,
-                        now=f"loss {loss:.4f}  accuracy {accuracy:7.2%}  {speed:,.0f} images/s")
-
-    def epoch(self, epoch: Epoch) -> None:
-        super().epoch(epoch)
-        self.started = time.perf_counter()
+        super().batch(epoch, images, loss, accuracy)
+        speed = self.pace.images_per_second
+        what = "validating" if self.pace.validating else f"{speed:,.0f} images/s" if speed else ""
+        text = f"loss {loss:.4f}  accuracy {accuracy:7.2%}  {what}" if self.console.width >= NARROW else f"{loss:.4f} {accuracy:.2%} {what}"
+        self.bar.update(self.task, completed=(epoch - 1) * self.images + images, number=epoch, now=text)
 
     def __enter__(self) -> Self:
         super().__enter__()
         self.bar.start()
-        self.started = time.perf_counter()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -132,9 +156,21 @@ class Bar(Lines):
         super().__exit__(kind, error, trace)
 
 
-def show(console: Console, epochs: int, images: int) -> Lines:
-    """The display that suits the console; images: how many an epoch trains on."""
-    return (Bar if console.is_terminal else Lines)(console, epochs, images)
+class _Left(ProgressColumn):
+    """The time left of the whole training, as its pace says it."""
+
+    def __init__(self, pace: Pace) -> None:
+        super().__init__(table_column=Column(no_wrap=True))
+        self.pace = pace
+
+    def render(self, task: Task) -> Text:
+        remaining = self.pace.remaining
+        return Text(f"{'-:--' if remaining is None else clock(remaining)} left", style="progress.remaining")
+
+
+def show(console: Console, epochs: int, images: int, validated: int = 0) -> Lines:
+    """The display that suits the console; images: how many an epoch trains on; validated: how many it is validated on."""
+    return (Bar if console.is_terminal else Lines)(console, epochs, images, validated)
 
 
 class Download:
