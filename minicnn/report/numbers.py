@@ -13,7 +13,7 @@ def percent(share: float | None) -> str:
 def duration(seconds: float | None) -> str:
     """
     >>> [duration(s) for s in (None, 0.0312, 4.56, 59.9, 75, 3725, 100000)]
-    ['–', '0.03 s', '4.6 s', '60 s', '1 min 15 s', '1 h 2 min', '27 h 47 min']
+    ['–', '0.03 s', '4.6 s', '60 s', '1 min 15 s', '1 h 2 min', '27 h 46 min']
     """
     if seconds is None:
         return "–"

@@ -4,15 +4,22 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+from dataclasses import replace
 
 import numpy as np
+import pytest
 from rich.console import Console
 
 from minicnn.kernels import compilation
-from minicnn.training import Epoch, Evaluation
+from minicnn.training import Epoch, Evaluation, progress
 from minicnn.training.progress import Bar, Compilation, Download, Lines, show
 
 EPOCH = Epoch(3, 0.1, 0.12345, 0.5, Evaluation(0.2, np.array([[3, 1], [0, 4]])), 1.5, 12345.6)
+
+
+def plain(text: str) -> str:
+    """Without colours and movements of the cursor; what was overwritten is a line of its own."""
+    return re.sub("\x1b\\[[0-9;?]*[a-zA-Z]", "", text).replace("\r", "\n")
 
 
 def console(terminal: bool) -> tuple[Console, io.StringIO]:
@@ -27,7 +34,40 @@ def test_lines() -> None:
     with display:
         display.batch(3, 50, 0.1, 0.5)
         display.epoch(EPOCH)
-    assert file.getvalue() == "epoch  3/10  loss 0.1235  accuracy  50.00%  test  87.50%  12,346 images/s\n"
+    assert file.getvalue() == "epoch  3/10  loss 0.1235  accuracy  50.00%  validation  87.50%  12,346 images/s\n"
+
+
+def test_a_long_training_prints_a_line_every_few_seconds_the_first_epoch_and_the_last() -> None:
+    screen, file = console(False)
+    with show(screen, 200, 100) as display:
+        for number in range(1, 201):
+            if number == 120:
+                display.printed -= progress.EVERY              # seconds later
+            display.epoch(replace(EPOCH, number=number))
+    assert [line.split()[1] for line in file.getvalue().splitlines()] == ["1/200", "120/200", "200/200"]
+
+
+def test_lines_say_the_time_left_of_a_training_that_takes_minutes() -> None:
+    screen, file = console(False)
+    with show(screen, 10, 100) as display:
+        display.batch(1, 50, 0.5, 0.5)
+        display.pace.last -= 10                                # the second half of the epoch takes 10 s
+        display.batch(1, 100, 0.5, 0.5)
+        display.epoch(replace(EPOCH, number=1))
+        display.epoch(replace(EPOCH, number=10))
+    first, last = file.getvalue().splitlines()
+    assert first.endswith("12,346 images/s  3:00 left")        # 9 epochs of 20 s
+    assert last.endswith("12,346 images/s")
+
+
+def test_outside_a_terminal_nothing_but_text_is_printed() -> None:
+    screen, file = console(False)
+    with show(screen, 3, 100, 50) as display:
+        for number in (1, 2, 3):
+            display.batch(number, 100, 0.5, 0.25)
+            display.epoch(replace(EPOCH, number=number))
+    assert file.getvalue().count("\n") == 3
+    assert re.fullmatch(r"[ -~\n]*", file.getvalue()), "a control character"
 
 
 def test_the_bar_shows_loss_accuracy_speed_and_time_left() -> None:
@@ -42,21 +82,41 @@ def test_the_bar_shows_loss_accuracy_speed_and_time_left() -> None:
     text = file.getvalue()
     assert "epoch 3/10" in text
     assert "loss 0.5000  accuracy  25.00%  " in text
-    assert "images/s -:--:-- left" in text.replace("\x1b[36m", "").replace("\x1b[0m", "")
-    assert "test  87.50%  12,346 images/s" in text
+    assert " -:-- left" in plain(text)                         # after one batch nothing is known yet
+    assert "validation  87.50%  12,346 images/s" in text
 
 
-def test_the_bar_fits_80_columns() -> None:
+def test_the_bar_says_when_it_validates() -> None:
+    screen, file = console(True)
+    with show(screen, 2, 100, 50) as display:
+        for images in (50, 100):
+            display.batch(1, images, 0.5, 0.25)
+        display.bar.refresh()
+        assert "accuracy  25.00%  validating" in plain(file.getvalue()).splitlines()[-1]
+    screen, file = console(True)
+    with show(screen, 2, 100) as display:                      # nothing is held out
+        display.batch(1, 100, 0.5, 0.25)
+        assert "validating" not in display.bar.tasks[0].fields["now"]
+
+
+@pytest.mark.parametrize(("width", "expected"), [
+    (80, r"epoch 900/1000 .+ loss 12\.3456  accuracy 100\.00%  60,000 images/s 1:40:40 left"),
+    (60, r"epoch 900/1000 .+ 12\.3456 100\.00% 60,000 images/s 1:40:40 left"),
+])
+def test_the_bar_fits_narrow_terminals(width: int, expected: str) -> None:
     file = io.StringIO()
-    display = show(Console(file=file, force_terminal=True, width=80, color_system=None), 1000, 60_000)
+    display = show(Console(file=file, force_terminal=True, width=width, color_system=None), 1000, 3_600_000)
     with display:
-        display.started -= 1                                   # a second: 60,000 images/s
-        display.batch(1000, 60_000, 12.3456, 1.0)
+        display.pace.clock = lambda: 0.0
+        display.pace.start()
+        display.batch(900, 600_000, 12.3456, 1.0)
+        display.pace.clock = lambda: 10.0
+        display.batch(900, 1_200_000, 12.3456, 1.0)
         display.bar.refresh()
     last = [line for line in re.split("[\r\n]", file.getvalue()) if "images/s" in line][-1]
-    last = re.sub("\x1b\\[[0-9;?]*[a-zA-Z]", "", last)
-    assert len(last) <= 80
-    assert re.fullmatch(r"epoch 1000/1000 .+ loss 12\.3456  accuracy 100\.00%  [\d,]+ images/s \d:\d\d:\d\d left", last)
+    last = plain(last)
+    assert len(last) <= width
+    assert re.fullmatch(expected, last)
 
 
 def test_downloads() -> None:
