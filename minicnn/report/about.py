@@ -142,7 +142,7 @@ def environment(run: Record) -> Html:
         ("cores", ", ".join(filter(None, [_counted(of, "cores", "core"), _counted(of, "threads", "hardware thread")]))),
         ("memory", size(files.count(of, "memory") or 0) if files.count(of, "memory") else ""), ("system", files.text(of, "os")),
         ("Python", files.text(of, "python")), ("BLAS", files.text(of, "blas")),
-        ("Numba's threads", _counted(of, "numba_threads", "thread")), ("versions", _listed(versions)),
+        ("Numba", _counted(of, "numba_threads", "thread")), ("versions", _listed(versions)),
         ("revision", files.text(of, "revision")), ("variables", _listed(of.get("variables"), "="))]
     rows: list[list[Content]] = [[name, element("code", value) if name in ("command", "revision", "variables") else value]
                                  for name, value in pairs if value]

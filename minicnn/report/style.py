@@ -50,7 +50,8 @@ th, td { padding: 3px 10px; text-align: right; border-bottom: 1px solid var(--ru
 thead th { color: var(--soft); font-size: .8rem; vertical-align: bottom; border-bottom-color: var(--soft); }
 .words { text-align: left; }
 .over { font-weight: 650; padding-top: 10px; }
-tbody th { overflow-wrap: anywhere; unicode-bidi: isolate; }
+tbody th { overflow-wrap: break-word; max-width: 22em; unicode-bidi: isolate; }
+td { white-space: nowrap; } .facts td { white-space: normal; }
 .matrix th, .matrix td { padding: 0; border: 0; }
 .matrix td { min-width: 38px; height: 30px; text-align: center; border: 1px solid var(--card); border-radius: 4px; }
 .matrix td.full { color: #fff; font-weight: 650; }
@@ -80,12 +81,14 @@ code { font: .9em ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", 
 .columns > div { min-width: 0; }
 .columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 400px), 1fr)); gap: 8px 32px; align-items: start; }
 nav { margin-top: 16px; font-size: .875rem; }
-nav a { margin-right: 14px; white-space: nowrap; }
+nav a { display: inline-block; margin-right: 14px; }
 a { color: var(--one); }
 footer { padding-bottom: 40px; font-size: .85rem; }
 @media (max-width: 560px) { section { padding: 16px 14px; border-radius: 8px; } header, main, footer { padding-left: 12px;
   padding-right: 12px; }
   h1 { font-size: 1.35rem; } .figures { grid-template-columns: 1fr 1fr; } .figures dd { font-size: 1.2rem; }
-  .mistakes { grid-template-columns: repeat(auto-fill, minmax(92px, 1fr)); } th, td { padding: 3px 7px; } .facts td { min-width: 0; } }
+  .mistakes { grid-template-columns: repeat(auto-fill, minmax(92px, 1fr)); } th, td { padding: 3px 7px; } 
+  .matrix td { min-width: 26px; height: 26px; font-size: .72rem; } .matrix th { font-size: .78rem; } .matrix tbody th { max-width: 7em; }
+  .bar { display: none; } }
 @media print { section { break-inside: avoid; } nav { display: none; } }
 """
