@@ -46,7 +46,7 @@ def is_tensor(x: Any) -> Any:
 
 
 _NO_PICKLES = ("there is no minicnn.{}: a pickle can run any program when it is read; "
-               "use numpy.savez(file, **model.state_dict()) and model.load_state_dict(numpy.load(file))")
+               "use minicnn.interop.save_file(model, path) and model.load_state_dict(minicnn.interop.load_file(path))")
 
 
 def __getattr__(name: str) -> Any:

@@ -280,10 +280,13 @@ def test_nothing_is_pickled(tmp_path: Any) -> None:
     with pytest.raises(AttributeError) as error:
         _ = minicnn.load
     assert str(error.value) == ("there is no minicnn.load: a pickle can run any program when it is read; use "
-                                "numpy.savez(file, **model.state_dict()) and model.load_state_dict(numpy.load(file))")
-    net, other = (minicnn.nn.Sequential(minicnn.nn.Linear(2, 3), minicnn.nn.BatchNorm1d(3)) for _ in range(2))
-    np.savez(tmp_path / "net.npz", **net.state_dict())
+                                "minicnn.interop.save_file(model, path) and model.load_state_dict(minicnn.interop.load_file(path))")
+    net, *others = (minicnn.nn.Sequential(minicnn.nn.Linear(2, 3), minicnn.nn.BatchNorm1d(3)) for _ in range(3))
+    minicnn.interop.save_file(net, tmp_path / "net.safetensors")
+    others[0].load_state_dict(minicnn.interop.load_file(tmp_path / "net.safetensors"))
+    np.savez(tmp_path / "net.npz", **net.state_dict())         # NumPy's own files do as well
     with np.load(tmp_path / "net.npz") as saved:
-        other.load_state_dict(saved)
-    for name, value in net.state_dict().items():
-        assert_equal(other.state_dict()[name], value, name)
+        others[1].load_state_dict(saved)
+    for other in others:
+        for name, value in net.state_dict().items():
+            assert_equal(other.state_dict()[name], value, name)

@@ -107,4 +107,4 @@ def _plain(name: str, value: Any) -> np.ndarray:
         raise ValueError("save_file: __metadata__ is what a .safetensors file calls its text: give the tensor another name")
     if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
         raise ValueError(f"save_file: {name} holds {array.dtype}, which a .safetensors file cannot")
-    return np.array(array, dtype=array.dtype.newbyteorder("="), order="C")
+    return np.asarray(array, dtype=array.dtype.newbyteorder("="), order="C")

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +20,7 @@ class Conversion:
     """From the library whose layers are in `source` to that with the layers in `target`: torch.nn and minicnn.nn, either way round.
 
     verb: from_torch or to_torch, for errors. parameter, buffer: (tensor, its name) -> one of the target's, with a memory of its own.
-    unfilled: a context in which layers are built whose values nobody will see.
+    build: (class, options) -> a layer whose values are still to be filled in, without drawing random numbers for them.
     done: what has been converted, by identity, so that what is shared stays shared.
     """
     verb: str
@@ -29,7 +28,7 @@ class Conversion:
     target: Any
     parameter: Callable[[Any, str], Any]
     buffer: Callable[[Any, str], Any]
-    unfilled: Callable[[], AbstractContextManager[Any]]
+    build: Callable[[type, dict[str, Any]], Any]
     done: dict[int, Any] = field(default_factory=dict)
 
     def network(self, module: Any, path: str = "") -> Any:
@@ -73,9 +72,7 @@ class Conversion:
         if cls is not getattr(self.source, cls.__name__, None) or name not in OPTIONS:
             raise self._unknown(module, path)
         try:
-            options = options_of(module, name)
-            with self.unfilled():
-                made = getattr(self.target, name)(**options)
+            made = self.build(getattr(self.target, name), options_of(module, name))
         except (ValueError, TypeError, RuntimeError) as error:
             raise self._refused(module, path, str(error)) from error
         for table in ("_parameters", "_buffers"):

@@ -10,7 +10,6 @@ from minicnn import nn
 from minicnn.interop.networks import Conversion
 from minicnn.interop.tensors import array_of, converted, torch_tensor_of
 from minicnn.kernels import devices
-from minicnn.random import fork_rng
 from minicnn.tensor import Tensor
 
 
@@ -29,11 +28,22 @@ def from_torch(source: Any) -> Any:
     A class with a forward of its own is written again on minicnn.nn, and takes `from_torch(module.state_dict())`.
 
     Raises TypeError for what cannot be converted, with its name and what to do; ImportError without torch.
+
+    >>> import torch
+    >>> from_torch(torch.nn.Sequential(torch.nn.Conv2d(1, 8, 3, bias=False), torch.nn.ReLU()))
+    Sequential(
+      (0): Conv2d(1, 8, kernel_size=(3, 3), stride=(1, 1), bias=False)
+      (1): ReLU()
+    )
+    >>> weight = torch.zeros(2)
+    >>> from_torch({"weight": weight})["weight"][1] = 5
+    >>> weight
+    tensor([0., 5.])
     """
     torch = _torch("from_torch")
     if isinstance(source, torch.nn.Module):
         conversion = Conversion(
-            "from_torch", torch.nn, nn, buffer=lambda t, what: Tensor(array_of(t, what).copy(order="C")), unfilled=fork_rng,
+            "from_torch", torch.nn, nn, buffer=lambda t, what: Tensor(array_of(t, what).copy(order="C")), build=_built_here,
             parameter=lambda t, what: nn.Parameter(array_of(t, what).copy(order="C"), requires_grad=t.requires_grad))
         return conversion.network(source)
     if isinstance(source, nn.Module | Tensor):
@@ -59,13 +69,27 @@ def to_torch(source: Any) -> Any:
         def copied(t: Any, what: str) -> Any:
             return torch_tensor_of(np.array(devices.host(t.array), order="C"), what)
         conversion = Conversion(
-            "to_torch", nn, torch.nn, buffer=copied, unfilled=lambda: torch.device("meta"),
+            "to_torch", nn, torch.nn, buffer=copied, build=_built_in_torch,
             parameter=lambda t, what: torch.nn.Parameter(copied(t, what), requires_grad=t.requires_grad))
         return conversion.network(source)
     if isinstance(source, torch.nn.Module | torch.Tensor):
         raise TypeError(f"to_torch: a {type(source).__name__} of torch's was given: the other way is from_torch")
     _check("to_torch", source, (Tensor, np.ndarray))
     return converted(source, torch_tensor_of, lambda x: isinstance(x, Tensor | np.ndarray))
+
+
+def _built_here(cls: type, options: dict[str, Any]) -> Any:
+    """The layer as its class builds it, but for the values that it would draw."""
+    made = type(cls.__name__, (cls,), {"reset_parameters": lambda self: None})(**options)
+    made.__class__ = cls
+    return made
+
+
+def _built_in_torch(cls: type, options: dict[str, Any]) -> Any:
+    import torch
+
+    with torch.device("meta"):                                 # it has shapes, but no memory
+        return cls(**options)
 
 
 def _check(verb: str, source: Any, tensor: Any) -> None:
