@@ -159,6 +159,8 @@ class Race:
         name = runner.contestant.name
         with self._noting(name, heat.refused):
             runner.found["memory"] = runner.process.ask(do="end", save=str(self.outputs))["memory"]
+            if heat.direction == "step":
+                runner.found |= self._grown(runner.contestant, heat.direction)
             outputs = load_outputs(self.outputs)
             if heat.direction == "step":                       # ever further from the first step; the loss must still be a number
                 if not np.isfinite(outputs["loss"]):
@@ -166,6 +168,18 @@ class Race:
             elif runner.contestant != YARDSTICK:
                 heat.check(outputs)
         return name not in heat.refused
+
+    def _grown(self, contestant: Contestant, direction: str) -> dict[str, Any]:
+        """The memory of a training step, in a process of its own, which finds compiled code in the cache: what compilers took for a moment,
+        and allocators keep of it, is no part of training."""
+        self.say(f"{direction}: memory of {contestant.name}")
+        process = Process(self.settings.threads, self.settings.cache)
+        try:
+            process.start(contestant, self.problem, self.settings.seed)
+            process.receive(300)
+            return process.ask(do="train", direction=direction)
+        finally:
+            process.stop()
 
     def _subnormal(self, runners: list[Runner], direction: str, found: dict[str, Measurement]) -> None:
         """How much longer a call takes on subnormal inputs: turn by turn with usual ones, the median ratio."""

@@ -34,8 +34,9 @@ class Measurement:
 
     first_call: preparation that happens once, compilation included, and the first call. turns: the median of each turn, in the
     order of the rounds, so that the i-th turns of two contestants are neighbours in time. median, q1, q3: over all calls.
-    memory: bytes at the peak, above what the process held before it had its inputs. subnormal: how many times as long it takes on
-    subnormal inputs, 0 if that was not measured.
+    memory: bytes at the peak, above what the process held before it had its inputs. Of a training step: what a few steps add to a process
+    of their own that holds network, optimiser and images; then process: all its resident bytes at that peak, else 0. subnormal: how many
+    times as long it takes on subnormal inputs, 0 if that was not measured.
     """
     case: str
     direction: str
@@ -52,6 +53,7 @@ class Measurement:
     q1: float = 0.0
     q3: float = 0.0
     memory: int = 0
+    process: int = 0
     subnormal: float = 0.0
     extra: dict[str, Any] = field(default_factory=dict)
 
@@ -108,6 +110,11 @@ class Results:
         if best is None or best is measurement or not measurement.turns:
             return None
         return compare(best.turns, measurement.turns)
+
+    def least_torch(self, case: Case, of: str = "memory", league: str = CPU) -> Measurement | None:
+        """torch's setting that takes the least memory on this case, or that whose whole process does (of="process")."""
+        found = [m for m in self.of(case) if m.contestant.startswith("torch") and m.turns and self.league(m.contestant) == league]
+        return min(found, key=lambda m: getattr(m, of), default=None)
 
     def standings(self, case: Case) -> list[tuple[Measurement, Ratio | None]]:
         """What was measured on a case, each with how many times as fast as torch's best setting it is."""

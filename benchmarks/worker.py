@@ -4,8 +4,10 @@
     {"do": "prepare", "direction", "subnormal", "save"}                   -> {"first_call", "algorithm", "threads", "blas"}
     {"do": "turn", "seconds", "most", "subnormal"}                        -> {"times"}: seconds of each call
     {"do": "end", "save"}                                                 -> {"memory"}: bytes at the peak, on the GPU if that computes
-    {"do": "enrol", "task", "seed", "save"}                               -> {"threads", "blas"}: ready for a task of learning.py
-    {"do": "epoch", "save"}                                               -> {"times"}: seconds of each step
+    {"do": "train", "direction"}                                          -> {"memory", "process"}: what a few calls add to the process at
+                                                                             the peak, and all that it held then
+    {"do": "enrol", "problem", "folder", "save"}                          -> {"threads", "blas"}: ready to train, see learning.py
+    {"do": "epoch", "rates", "save"}                                      -> {"times"}: seconds of each step
 
 `save` is a file for the outputs: of the first call, of the last call, or the logits of the test images. An error is answered with
 {"error"}. What libraries print goes to stderr, which the parent keeps for its error messages.
@@ -17,18 +19,21 @@ import json
 import os
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from minicnn.benchmarks import memory, threads
 from minicnn.benchmarks.contestants import Call, Contestant
-from minicnn.benchmarks.learning import Learner, Task
-from minicnn.benchmarks.problems import FAMILIES, Arrays
+from minicnn.benchmarks.learning import Learner
+from minicnn.benchmarks.problems import FAMILIES, Arrays, Network
 from minicnn.benchmarks.results import CPU
+from minicnn.benchmarks.rule import Rule
 from minicnn.benchmarks.subnormal import with_subnormals
 
 WARM = 0.005         # seconds of calls before the measured ones: caches are cold and threads asleep after the others' turns
+STEPS = 5            # whose memory is measured: the first ones make the optimiser's state, and caches of memory settle
 WARM_ON_GPU = 0.1    # ... and a GPU that was idle has lowered its clock
 
 
@@ -96,14 +101,26 @@ class Worker:
         _write(save, self.calls[False].outputs(self.result))
         return {"memory": max(0, peak - self.baseline) if on_gpu is None else on_gpu}
 
-    def enrol(self, task: dict[str, Any], seed: int, save: str) -> dict[str, Any]:
-        """A fresh network for a task of learning.py, and its logits before any training."""
-        self.learner = Learner(self.contestant, Task(**task), seed)
+    def train(self, direction: str) -> dict[str, Any]:
+        """The memory of a few steps, in a process that has done nothing else: `grown` in `Race`."""
+        call = self.contestant.load().prepare(self.contestant.setting, self.problem, direction, self.problem.arrays(self.seed))
+        gc.collect()
+        memory.give_back()
+        before = memory.now()
+        memory.forget_peak()
+        for _ in range(STEPS):
+            self.result = call.run()
+        peak, on_gpu = memory.peak(), self._on_gpu("peak")
+        return {"memory": max(0, peak - before) if on_gpu is None else on_gpu, "process": peak}
+
+    def enrol(self, problem: dict[str, Any], folder: str, save: str) -> dict[str, Any]:
+        """A fresh network, whose images are in the folder, and its logits before any training."""
+        self.learner = Learner(self.contestant, Network(**{**problem, "rule": Rule(**problem["rule"])}), Path(folder))
         _write(save, self.learner.predict())
         return self._pools()
 
-    def epoch(self, save: str) -> dict[str, Any]:
-        times = self.learner.epoch()
+    def epoch(self, rates: list[list[float]], save: str) -> dict[str, Any]:
+        times = self.learner.epoch(rates)
         _write(save, self.learner.predict())
         return {"times": times}
 

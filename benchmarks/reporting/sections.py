@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from minicnn.benchmarks.reporting import describe, plots, table
+from minicnn.benchmarks.reporting import describe, memory_table, plots, table
 from minicnn.benchmarks.reporting.describe import plural
 from minicnn.benchmarks.reporting.summary import means, summary
 from minicnn.benchmarks.results import Results
@@ -18,7 +18,8 @@ def section(results: Results, pictures: dict[str, str]) -> str:
     links = [f"![{escape(plots.alt_text(name, results))}]({path})\n" for name, path in pictures.items()]
     suite = (f"Suite {results.suite}: {plural(len({case.id for case in results.cases}), 'problem')}, "
              f"{results.settings.get('dtype', 'float32')}, {describe.threads(results)}, {results.settings.get('rounds', '?')} rounds.")
-    blocks = table.detail(results) if results.kind in table.CAPTIONS else [means(results), *summary(results)]
+    whole = results.kind in table.CAPTIONS
+    blocks = table.detail(results) if whole else [means(results), *summary(results), *memory_table.summary(results)]
     return "\n".join([*links, *map(_folded, [suite, *blocks, *table.notes(results)])])
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from minicnn import document
-from minicnn.benchmarks.reporting import accuracy_table, ladder_table, units
+from minicnn.benchmarks.reporting import accuracy_table, ladder_table, memory_table, units
 from minicnn.benchmarks.reporting.describe import describe, missing
 from minicnn.benchmarks.reporting.summary import summary
 from minicnn.benchmarks.results import CPU, TF32, Case, Measurement, Results
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MANY = 12            # cases: more than that are summed up
 
 CAPTION = ("checked: exact, or the largest error as a share of its rounding bound. first call: with compilation. IQR: the middle half of "
-           "the times, as a share of the median. {limit} MiB: memory at the peak, inputs included. × torch: how many times as fast as "
+           "the times, as a share of the median. {limit} MiB: {memory}. × torch: how many times as fast as "
            "torch's best setting (best) in the same run, with a 95 % interval; SAME: within 3 %.")
 LIMITS = {"compute": "GFLOP/s: 1 MAC = 2 FLOP, products with padding not counted. peak: share of the FLOP/s measured in the same run.",
           "memory": "GB/s: if every array moved once. copy: share of the speed at which the same bytes were copied in the same run."}
@@ -36,7 +36,10 @@ def caption(results: Results) -> str:
     """What the columns of case_table mean."""
     if results.kind in CAPTIONS:
         return CAPTIONS[results.kind] + on_gpu(results)
-    return CAPTION.format(limit=" ".join(dict.fromkeys(LIMITS[case.bound] for case in results.cases))) + on_gpu(results)
+    apart = any(m.process for m in results.measurements)
+    found = CAPTION.format(limit=" ".join(dict.fromkeys(LIMITS[case.bound] for case in results.cases)),
+                           memory="what training steps add" if apart else "memory at the peak, inputs included")
+    return found + (f" {memory_table.CAPTION}" if apart else "") + on_gpu(results)
 
 
 def on_gpu(results: Results) -> str:
@@ -49,7 +52,14 @@ def on_gpu(results: Results) -> str:
 
 def detail(results: Results, cases: Sequence[Case] | None = None) -> list[Block]:
     """A table for every case (None: all), what the columns mean, and who is missing."""
-    return [*(case_table(results, case) for case in (results.cases if cases is None else cases)), caption(results), *missing(results)]
+    shown = results.cases if cases is None else cases
+    return [*(block for case in shown for block in _case(results, case)), caption(results), *missing(results)]
+
+
+def _case(results: Results, case: Case) -> list[Block]:
+    """Its table, and below it that of its memory, where that was measured apart."""
+    memory = memory_table.table(results, case)
+    return [case_table(results, case), *([memory] if memory else [])]
 
 
 def markdown(results: Results) -> str:
@@ -60,7 +70,7 @@ def markdown(results: Results) -> str:
 
 def show_case(results: Results, case: Case, console: Console) -> None:
     """Print a case that has been measured."""
-    document.show([case_table(results, case)], console)
+    document.show(_case(results, case), console)
     console.print()
 
 

@@ -116,9 +116,15 @@ def test_subnormal_inputs() -> None:
 
 
 def test_a_whole_step() -> None:
-    m = race(Network("tinyvgg", 4, 1, 28), "step", [NUMPY])["minicnn numpy"]
+    """Its memory is measured once more, in a process of its own: what the steps add, and all of the process."""
+    found = race(Network("lenet", 4, 1, 28), "step", [NUMPY, liar("hungry")])
+    m, hungry = found["minicnn numpy"], found["liar hungry"]
     assert m.verified == "bounded", m.refused
     assert 0 < m.error <= 1
+    assert m.memory < HUNGER / 2 < m.process
+    if sys.platform == "linux":
+        assert 0.99 * HUNGER <= hungry.memory < 1.2 * HUNGER  # the system counts pages some at a time
+        assert hungry.process > 1.2 * HUNGER
 
 
 def test_a_process_sleeps_between_its_turns(tmp_path: Any) -> None:

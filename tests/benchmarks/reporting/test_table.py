@@ -9,7 +9,7 @@ from markdown_it import MarkdownIt
 from rich.console import Console
 
 from minicnn import document
-from minicnn.benchmarks.reporting import table, units
+from minicnn.benchmarks.reporting import memory_table, table, units
 from minicnn.benchmarks.reporting.summary import CAPTION, means, summary
 from minicnn.benchmarks.results import Case, Results
 from minicnn.document import Bold, Column, Table, escape, markdown
@@ -46,6 +46,34 @@ def test_a_row_where_arithmetic_is_the_limit() -> None:
         ["torch contiguous", "a way", "≤ 12%", "2.00 s", "1.00 ms", "20%", "2.00", "2%", "3.00", "0.10 (0.099–0.10)", "SLOWER"],
         ["JAX", "no time: y is wrong", "-", "-", "-", "-", "-", "-", "-", "-", ""]]
     assert shown.notes == ["minicnn numba takes 3.00 times as long on subnormal inputs"]
+
+
+def test_the_memory_of_training_steps_beside_torchs_least() -> None:
+    """torch's settings are judged each by its own: one may add the least, and another be the smallest process."""
+    step, old, M = Case("lenet:mb1", "step", 100, 10), Case("lenet:mb2", "step", 100, 10), 2**20
+    found = samples.results(
+        measured(step, "minicnn numba", 1, memory=20 * M, process=90 * M),
+        measured(step, "torch contiguous", 1, memory=40 * M, process=300 * M),
+        measured(step, "torch.compile", 2, memory=30 * M, process=360 * M), refused(step, "JAX", "y is wrong"),
+        measured(old, "minicnn numba", 1), kind="train", cases=(step, old))
+    shown = memory_table.table(found, step)
+    assert shown is not None
+    assert (shown.title, heads(shown)) == ("lenet:mb1, step: memory", ["contestant", "MiB added", "× torch", "whole process", "× torch"])
+    assert shown.rows == [["minicnn numba", "20.0", "0.67", "90.0", "0.30"], ["torch contiguous", "40.0", "1.33", "300", "1.00"],
+                          ["torch.compile", "30.0", "1.00", "360", "1.20"]]
+    assert [isinstance(cell, Bold) for cell in shown.rows[0]] == [False, True, False, True, False]
+    assert memory_table.table(found, old) is None
+    added, whole, caption = memory_table.summary(found)
+    assert isinstance(added, Table)
+    assert isinstance(whole, Table)
+    assert heads(added) == heads(whole) == ["problem", "minicnn numba", "torch's best"]
+    assert added.rows == [["lenet:mb1", "20.0 (0.67)", "30.0 (compile)"]]
+    assert whole.rows == [["lenet:mb1", "90.0 (0.30)", "300 (contiguous)"]]
+    assert caption == memory_table.CAPTION
+    assert memory_table.CAPTION in table.caption(found)
+    assert "MiB: what training steps add." in table.caption(found)
+    assert "MiB added" in printed(found, 80)
+    assert memory_table.summary(samples.results(measured(old, "minicnn numba", 1), kind="train", cases=(old,))) == []
 
 
 def test_a_row_where_memory_is_the_limit() -> None:
