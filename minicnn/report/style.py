@@ -87,7 +87,7 @@ footer { padding-bottom: 40px; font-size: .85rem; }
 @media (max-width: 560px) { section { padding: 16px 14px; border-radius: 8px; } header, main, footer { padding-left: 12px;
   padding-right: 12px; }
   h1 { font-size: 1.35rem; } .figures { grid-template-columns: 1fr 1fr; } .figures dd { font-size: 1.2rem; }
-  .mistakes { grid-template-columns: repeat(auto-fill, minmax(92px, 1fr)); } th, td { padding: 3px 7px; } 
+  .mistakes { grid-template-columns: repeat(auto-fill, minmax(92px, 1fr)); } th, td { padding: 3px 7px; }
   .matrix td { min-width: 26px; height: 26px; font-size: .72rem; } .matrix th { font-size: .78rem; } .matrix tbody th { max-width: 7em; }
   .bar { display: none; } }
 @media print { section { break-inside: avoid; } nav { display: none; } }
