@@ -16,6 +16,8 @@ app = typer.Typer()
 
 Problems = Annotated[list[str] | None, typer.Argument(metavar="PROBLEM", help="Problem strings; the whole suite without.",
                                                       show_default=False)]
+Recipes = Annotated[list[str] | None, typer.Argument(metavar="RECIPE", help="Names of `minicnn recipes`, or .toml files.",
+                                                    show_default="those whose images are here")]
 Match = Annotated[str | None, typer.Option(help="Only the suite's problems whose group or string holds this text.", show_default="all")]
 Directions = Annotated[str | None, typer.Option(metavar="NAMES", help="Only these, separated by commas.", show_default="all")]
 Contestants = Annotated[str | None, typer.Option(metavar="NAMES", show_default="all that are installed",
@@ -143,33 +145,32 @@ def ladder(
         session.results = collect_ladder(chosen, backend, peers, settings, session.progress, session.keep)
 
 
-@app.command(short_help="Seconds of training to a test accuracy.")
+@app.command(short_help="Seconds of training to a recipe's test accuracy.")
 def accuracy(
-    datasets: Annotated[list[str] | None, typer.Argument(metavar="DATASET", show_default="digits, and fashion-mnist if it is here",
-                                                         help="digits or fashion-mnist.")] = None,
-    contestants: Contestants = None, backend: Backend = None, peers: Peers = True, threads: Threads = None,
-    rounds: Annotated[int, typer.Option(help="Trainings of each contestant, each with another order of the batches.")] = 3,
-    seed: Annotated[int, typer.Option(help="The order of the batches in the first training.")] = 0,
+    recipes: Recipes = None, contestants: Contestants = None, backend: Backend = None, peers: Peers = True, threads: Threads = None,
+    rounds: Annotated[int, typer.Option(help="Trainings of each contestant, with the recipe's first, second, ... seed.")] = 3,
     json: Json = None, markdown: Markdown = False,
 ) -> None:
-    """Train to a target test accuracy: the same network, initial weights, batches and learning rates for each contestant.
+    """Train by a recipe to the test accuracy that is its goal: the same network, initial weights, batches and steps for each contestant.
 
-    Contestants train an epoch by turns; the clock stops while they are tested. Who has reached the target is done.
+    Batches are augmented beforehand, and the clock runs from a batch in NumPy's memory to updated weights and their average. Contestants
+    train an epoch by turns; who has reached the goal after an epoch is done.
 
     \b
     Examples:
       minicnn bench accuracy digits
-      minicnn bench accuracy fashion-mnist --contestants minicnn,torch --rounds 1
+      minicnn bench accuracy fashion-fast --contestants minicnn,torch --rounds 1
+      minicnn bench accuracy my.toml
     """
     run = _run()
     from minicnn.benchmarks.accuracy import collect_accuracy
-    from minicnn.benchmarks.learning import TASKS
+    from minicnn.benchmarks.suites import ACCURACY
 
-    settings = run.settings(threads, rounds, 1, seed)
-    chosen = run.datasets(datasets or [])
+    settings = run.settings(threads, rounds, 1, 0)
+    chosen = run.recipes(recipes or [], ACCURACY)
     present, absent = run.contestants(contestants, backend, peers, trains=True)
     with run.Session(json, markdown) as session:
-        session.results = collect_accuracy([TASKS[name] for name in chosen], present, absent, settings, session.progress, session.keep)
+        session.results = collect_accuracy(chosen, present, absent, settings, session.progress, session.keep)
 
 
 @app.command("all", short_help="Every benchmark, each into a file.")

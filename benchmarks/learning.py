@@ -1,90 +1,110 @@
-"""Training to a target accuracy: the task that all contestants of `bench accuracy` share, and one contestant at work on it."""
+"""Training by a recipe: what all contestants of `bench accuracy` share, and one contestant at work on it."""
 from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib.format import open_memmap
 
+from minicnn import nn
+from minicnn.benchmarks import networks
 from minicnn.benchmarks.problems import Arrays, Network
+from minicnn.benchmarks.rule import Rule
+from minicnn.data import ArrayDataset, Compose, DataLoader
+from minicnn.training import Recipe, images
+from minicnn.training.images import Statistics
+
+TOGETHER = 1000      # images that are tested at a time
 
 
 @dataclass(frozen=True)
-class Task:
-    """A network, a dataset, and what to reach: `target` test accuracy within `epochs`. SGD with momentum 0.9; the learning rate rises to
-    lr over the first fifth of the steps and falls to 0 as a cosine. Everything random is drawn from the seed, the same for everyone."""
-    dataset: str
-    model: str
-    target: float
-    epochs: int
-    batch_size: int
-    lr: float
+class Lesson:
+    """A recipe and its images: network, initial weights, batches and learning rates are those of `minicnn train` with it and a seed."""
+    recipe: Recipe
+    train: ArrayDataset
+    test: ArrayDataset
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> Lesson:
+        """With its images read. The validation images are left out of the training here too."""
+        train, test = images.load(recipe.dataset, None, recipe.image_size)
+        return cls(recipe, images.split(train, recipe.validation)[0], test)
 
     @cached_property
-    def images(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Training images and labels, test images and labels; the images float32 (N, C, H, W) with mean 0 and deviation 1."""
-        from minicnn import data
+    def statistics(self) -> Statistics:
+        return Statistics.of(self.train)
 
-        train, test = data.load(self.dataset, download=False)
-        pixels = train.images / np.float32(train.max_value)
-        mean, std = pixels.mean(dtype=np.float64), pixels.std(dtype=np.float64)
-        x, test_x = (((d.images / np.float32(train.max_value) - mean) / std).astype(np.float32) for d in (train, test))
-        return x, train.labels, test_x, test.labels
+    def problem(self, seed: int) -> Network:
+        """The network with the initial weights of that seed, its batches, and the rule of a step."""
+        _, C, H, W = self.train.images.shape
+        if H != W:
+            raise ValueError(f"recipe {self.recipe.name}: its images are {H} x {W}, and the benchmarks know square ones only")
+        return Network(networks.write(self.recipe.model, self.recipe.options), min(self.recipe.batch_size, len(self.train)), C, H,
+                       len(self.train.classes), Rule.of(self.recipe), seed, drops=True)
 
-    @property
-    def problem(self) -> Network:
-        _, C, _, W = self.images[0].shape
-        return Network(self.model, self.batch_size, C, W)
+    def loader(self, seed: int) -> DataLoader:
+        """The batches of each epoch, augmented, all of the same size."""
+        transform = Compose([self.recipe.augmentation(self.train.images.shape[2:]), self.statistics.normalize()])
+        return DataLoader(self.train, min(self.recipe.batch_size, len(self.train)), shuffle=True, drop_last=True, seed=seed,
+                          transform=transform)
 
-    @property
-    def steps_per_epoch(self) -> int:
-        return len(self.images[0]) // self.batch_size
+    def rates(self) -> list[tuple[float, ...]]:
+        """The learning rates of each step, one a group of parameters."""
+        optimizer = self.recipe.build_optimizer(nn.Sequential(nn.Linear(1, 1), nn.Linear(1, 1)))
+        schedule = self.recipe.build_schedule(optimizer, len(self.loader(0)))
+        found = []
+        for _ in range(schedule.total_steps):
+            found.append(tuple(group["lr"] for group in optimizer.param_groups))
+            schedule.step()
+        return found
 
-    def learning_rate(self, step: int) -> float:
-        """Of step 0, 1, ...: a linear rise, then a cosine to 0."""
-        steps = self.epochs * self.steps_per_epoch
-        rise = steps / 5
-        if step < rise:
-            return self.lr * (step + 1) / (rise + 1)
-        return self.lr * (1 + math.cos(math.pi * (step - rise) / (steps - rise))) / 2
-
-    def order(self, epoch: int, seed: int) -> np.ndarray:
-        """Which images each batch of an epoch holds: (steps, batch_size); the few that fill no batch are left out."""
-        shuffled = np.random.default_rng((seed, epoch)).permutation(len(self.images[0]))
-        return shuffled[:self.steps_per_epoch * self.batch_size].reshape(-1, self.batch_size)
+    def test_images(self) -> np.ndarray:
+        """float32 (N, C, H, W), as the network takes them."""
+        x = self.test.images / np.float32(self.test.max_value)
+        return self.statistics.normalize()(x).astype(np.float32, copy=False)
 
 
-TASKS = {
-    "digits": Task("digits", "tinyvgg", 0.97, 12, 64, 0.05),
-    "fashion-mnist": Task("fashion-mnist", "lenet", 0.88, 5, 64, 0.05),
-}
+def store_epoch(loader: DataLoader, folder: Path) -> None:
+    """Save the loader's next epoch: x.npy (steps, batch, C, H, W) and labels.npy (steps, batch), for contestants in other processes."""
+    x = labels = None
+    for step, (images_, labels_) in enumerate(loader):
+        if x is None or labels is None:
+            x = open_memmap(folder / "x.npy", "w+", np.float32, (len(loader), *images_.shape))
+            labels = np.zeros((len(loader), *labels_.shape), np.int64)
+        x[step], labels[step] = images_.array, labels_.array
+    assert x is not None
+    x.flush()
+    np.save(folder / "labels.npy", labels)
 
 
 class Learner:
-    """A contestant at work: `epoch` trains, `predict` tests. The seed decides the order of the batches; initial weights are the same."""
+    """A contestant at work: `epoch` trains, `predict` tests."""
 
-    def __init__(self, contestant: Any, task: Task, seed: int) -> None:
-        self.task, self.seed, self.step = task, seed, 0
-        self.trainer = contestant.load().trainer(contestant.setting, task.problem)
+    def __init__(self, contestant: Any, problem: Network, folder: Path) -> None:
+        self.folder = folder
+        self.trainer = contestant.load().trainer(contestant.setting, problem)
 
-    def epoch(self) -> list[float]:
-        """One epoch. Returns the seconds of each step, from a NumPy batch to the updated weights."""
-        x, labels, *_ = self.task.images
+    def epoch(self, rates: Sequence[Sequence[float]]) -> list[float]:
+        """Train on the stored epoch. Returns the seconds of each step, from a NumPy batch to the updated weights."""
+        stored, labels = np.load(self.folder / "x.npy", mmap_mode="r"), np.load(self.folder / "labels.npy")
         times: list[float] = []
-        for picked in self.task.order(self.step // self.task.steps_per_epoch, self.seed):
-            batch = x[picked], labels[picked]
+        for step, rate in enumerate(rates):
+            x = np.array(stored[step])
             start = time.perf_counter()
-            loss = float(self.trainer.step(self.trainer.batch(*batch), self.task.learning_rate(self.step)))
+            loss = float(self.trainer.step(self.trainer.batch(x, labels[step]), rate))
             times.append(time.perf_counter() - start)
             if not math.isfinite(loss):
-                raise FloatingPointError(f"the loss is {loss} at step {self.step}")
-            self.step += 1
+                raise FloatingPointError(f"the loss is {loss} at step {step} of its epoch")
         return times
 
     def predict(self) -> Arrays:
-        """The logits of all test images, a thousand at a time."""
-        x = self.task.images[2]
-        return {"logits": np.concatenate([self.trainer.predict(x[i:i + 1000]) for i in range(0, len(x), 1000)])}
+        """The logits of all test images."""
+        x = np.load(self.folder / "test.npy", mmap_mode="r")
+        parts = [self.trainer.predict(np.array(x[i:i + TOGETHER])) for i in range(0, len(x), TOGETHER)]
+        return {"logits": np.concatenate(parts)}

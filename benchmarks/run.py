@@ -14,12 +14,12 @@ from minicnn.benchmarks import collect, suites, threads
 from minicnn.benchmarks.accuracy import collect_accuracy
 from minicnn.benchmarks.contestants import BACKENDS, PEERS, Contestant, check_backend
 from minicnn.benchmarks.ladder import LARGE, SMALL, collect_ladder
-from minicnn.benchmarks.learning import TASKS
 from minicnn.benchmarks.problems import FAMILIES
 from minicnn.benchmarks.race import Settings
 from minicnn.benchmarks.reporting import table
 from minicnn.benchmarks.results import Entrant, Results
 from minicnn.files import write_whole
+from minicnn.training import Recipe, recipe_file
 
 
 def problems(kind: str, strings: Sequence[str], match: str | None) -> list[tuple[str, Any]]:
@@ -64,19 +64,23 @@ def contestants(names: str | None, backend: str | None, peers: bool, trains: boo
     return collect.choose(names, [*(c for c in BACKENDS if backend in (None, c.setting)), *rivals])
 
 
-def datasets(names: Sequence[str]) -> list[str]:
-    """Those named; or digits, and Fashion-MNIST where its files are. Raises ValueError for an unknown one."""
+def recipes(named: Sequence[str], usual: Sequence[str]) -> list[Recipe]:
+    """Those named, or those of `usual` whose images are on this machine. Raises ValueError for one that is not known, or not here."""
+    if not named:
+        return [recipe for recipe in map(recipe_file.read, usual) if not _elsewhere(recipe)]
+    found = [recipe_file.read(name) for name in named]
+    for recipe in found:
+        if _elsewhere(recipe):
+            raise ValueError(f"the images of recipe {recipe.name} are not here: `minicnn train --dataset {recipe.dataset}` downloads them")
+    return found
+
+
+def _elsewhere(recipe: Recipe) -> bool:
+    """Whether the images would have to be downloaded, which no benchmark does."""
     from minicnn.data import locate
     from minicnn.data.sources import SOURCES
 
-    for name in names:
-        if name not in TASKS:
-            raise ValueError(f"unknown dataset {name!r}; there are: {', '.join(TASKS)}")
-    here = [name for name in TASKS if name == "digits" or locate.find(SOURCES[name], None)]
-    for name in names:
-        if name not in here:
-            raise ValueError(f"{name} is not here: `minicnn train --dataset {name}` downloads it")
-    return list(names) or here
+    return recipe.dataset in SOURCES and not locate.find(SOURCES[recipe.dataset])
 
 
 def console() -> Console:
@@ -173,10 +177,10 @@ def everything(out: Path, quick: bool, names: str | None, backend: str | None, p
         with Session(str(out / f"{name}.json")) as session:
             session.results = collect_ladder(problem, None, peers, how, session.progress, session.keep)
         found.append(session.results)
-    tasks = [dataclasses.replace(TASKS["digits"], epochs=2)] if quick else [TASKS[name] for name in datasets([])]
     learners = [c for c in present if c.module != "with_onnx"]
+    chosen = [dataclasses.replace(recipe_file.read("digits"), name="digits, 2 epochs", epochs=2)] if quick else recipes([], suites.ACCURACY)
     with Session(str(out / "accuracy.json")) as session:
-        session.results = collect_accuracy(tasks, learners, [e for e in absent if e.name != "ONNX Runtime"],
+        session.results = collect_accuracy(chosen, learners, [e for e in absent if e.name != "ONNX Runtime"],
                                            dataclasses.replace(how, rounds=1 if quick else 3), session.progress, session.keep)
     found.append(session.results)
     return [f"{m.contestant} on {m.case}, {m.direction}: {m.refused}" for results in found if results for m in results.measurements

@@ -45,6 +45,8 @@ CROSS_ENTROPY = {
 NETWORKS = {name: [f"{model}:mb{N}" for N in (1, 64, 256)]
             for name, model in (("LeNet", "lenet"), ("TinyVGG", "tinyvgg"), ("ResNet-8", "resnet8"))}
 
+ACCURACY = ["digits", "fashion-fast"]        # recipes that every contestant trains by
+
 SUITES: dict[str, tuple[str, str, dict[str, list[str]]]] = {      # kind: (version, family of its problems, groups of problem strings)
     "conv": ("conv-1", "conv", CONV), "pool": ("pool-1", "pool", POOL), "batch-norm": ("batch-norm-1", "batch-norm", BATCH_NORM),
     "linear": ("linear-1", "linear", LINEAR), "cross-entropy": ("cross-entropy-1", "cross-entropy", CROSS_ENTROPY),

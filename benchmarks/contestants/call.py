@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from minicnn.benchmarks.problems import Arrays
-from minicnn.benchmarks.problems.network import LR
 
 __all__ = ["Arrays", "Call", "training_call"]
 
@@ -25,10 +24,10 @@ class Call:
 def training_call(trainer: Any, arrays: Arrays, algorithm: str) -> Call:
     """One whole optimiser step on the same batch each time. The outputs are those of the first step: its loss, its gradients, and the
     parameters after it."""
-    batch = trainer.batch(arrays["x"], arrays["labels"])
+    batch, rates = trainer.batch(arrays["x"], arrays["labels"]), trainer.rule.rates
 
     def outputs(loss: Any) -> Arrays:
         gradients = {f"grad {name}": g for name, g in trainer.gradients().items()}
         return {"loss": np.asarray(float(loss), np.float32), **gradients, **trainer.parameters()}
 
-    return Call(lambda: trainer.step(batch, LR), outputs, algorithm)
+    return Call(lambda: trainer.step(batch, rates), outputs, algorithm)

@@ -89,6 +89,9 @@ def linear(x: Any, w: Any) -> Any:
     return x @ w.T
 
 
-def cross_entropy(x: Any, labels: Any) -> Any:
-    """The mean over the batch of log(sum exp(x)) - x[label]."""
-    return (jax.nn.logsumexp(x, axis=1) - jnp.take_along_axis(x, labels[:, None], axis=1)[:, 0]).mean()
+def cross_entropy(x: Any, labels: Any, label_smoothing: float = 0.0) -> Any:
+    """The mean over the batch of log(sum exp(x)) - (1 - s) * x[label] - s * mean(x), s the label smoothing."""
+    right = jnp.take_along_axis(x, labels[:, None], axis=1)[:, 0]
+    if label_smoothing:
+        right = (1 - label_smoothing) * right + label_smoothing * x.mean(axis=1)
+    return (jax.nn.logsumexp(x, axis=1) - right).mean()

@@ -83,3 +83,6 @@ class Engine:
     def mean(self, x: Value) -> Value:
         """(N, C, H, W) -> (N, C)"""
         return self.flatten(self.graph.add("GlobalAveragePool", x))
+
+    def dropout(self, x: Value, p: float) -> Value:
+        return x

@@ -5,7 +5,7 @@ Those on a GPU are given arrays that are there already; a call ends when the GPU
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -212,34 +212,44 @@ def trainer(setting: str, problem: Network) -> Trainer:
 
 
 class MinicnnTrainer:
-    """minicnn.models, SGD with momentum."""
+    """minicnn.models, minicnn.optim and its average of the weights."""
 
-    def __init__(self, setting: str, problem: Network) -> None:
-        from minicnn import optim
-        from minicnn.benchmarks.problems.network import LR, MOMENTUM
-
-        self.device = _device(setting)
+    def __init__(self, setting: str, problem: Network, dtype: Any = np.float32) -> None:
+        self.device, self.rule = _device(setting), problem.rule
         if self.device == "cpu":
             kernels.use_backend(setting)
         self.model = problem.build().to(self.device)
-        self.optimizer = optim.SGD(self.model.parameters(), lr=LR, momentum=MOMENTUM)
+        if dtype == np.float64:
+            self.model.double()
+        self.optimizer = self.rule.build(self.model)
+        self.average: Any = None
 
     def batch(self, x: np.ndarray, labels: np.ndarray) -> Any:
         from minicnn import Tensor
 
         return Tensor(x).to(self.device), Tensor(labels).to(self.device)
 
-    def step(self, batch: Any, lr: float) -> Any:
+    def step(self, batch: Any, rates: Sequence[float]) -> Any:
+        from minicnn.benchmarks.rule import set_rates
         from minicnn.nn.functional import cross_entropy
 
         x, labels = batch
-        self.optimizer.param_groups[0]["lr"] = lr
+        set_rates(self.optimizer, rates)
         self.optimizer.zero_grad()
-        loss = cross_entropy(self.model(x), labels)
+        loss = cross_entropy(self.model(x), labels, label_smoothing=self.rule.label_smoothing)
         loss.backward()
         self.optimizer.step()
+        if self.rule.ema:
+            self._update_average()
         devices.synchronize(self.device)
         return loss
+
+    def _update_average(self) -> None:
+        from minicnn.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+        if self.average is None:
+            self.average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(self.rule.ema), use_buffers=True)
+        self.average.update_parameters(self.model)
 
     def gradients(self) -> Arrays:
         return {name: devices.host(p.grad.array) for name, p in self.model.named_parameters()}
@@ -250,8 +260,9 @@ class MinicnnTrainer:
     def predict(self, x: np.ndarray) -> np.ndarray:
         from minicnn import Tensor, no_grad
 
-        self.model.eval()
+        model = self.model if self.average is None else self.average.module
+        model.eval()
         with no_grad():
-            logits = self.model(Tensor(x).to(self.device)).array
-        self.model.train()
+            logits = model(Tensor(x).to(self.device)).array
+        model.train()
         return devices.host(logits)

@@ -73,10 +73,10 @@ def _geometry(window: Any) -> dict[str, Any]:
 def _network(problem: Network, graph: Any) -> Any:
     """The logits."""
     from minicnn.benchmarks.contestants.onnx_graph import Engine
-    from minicnn.benchmarks.networks import NETWORKS
+    from minicnn.benchmarks.networks import network
 
     state = {name: a for name, a in problem.initial_state().items() if a.dtype == np.float32}
-    return NETWORKS[problem.model](graph.x, Engine(graph, state))
+    return network(problem.model)(graph.x, Engine(graph, state))
 
 
 def _session(model: bytes) -> Any:

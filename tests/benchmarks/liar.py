@@ -77,8 +77,8 @@ def trainer(setting: str, problem: Any) -> Trainer:
     from minicnn.benchmarks.contestants.with_minicnn import MinicnnTrainer
 
     class Bad(MinicnnTrainer):
-        def step(self, batch: Any, lr: float) -> Any:
-            return super().step(batch, 1e30 if setting == "diverges" else lr)
+        def step(self, batch: Any, rates: Any) -> Any:
+            return super().step(batch, [1e30] if setting == "diverges" else rates)
 
     made = Bad("numpy", problem)
     if setting == "bad start":

@@ -8,10 +8,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minicnn.benchmarks import suites
+from minicnn.benchmarks import networks, suites
 from minicnn.benchmarks.problems import FAMILIES, BatchNorm, Conv, CrossEntropy, Linear, Network, Pool, text
 from minicnn.benchmarks.problems.problem import exact_range
+from minicnn.benchmarks.rule import Rule
 from minicnn.kernels import reference
+from minicnn.training import recipe_file
 from tests.compare import assert_close64, assert_equal
 
 SMALL = "g2mb2ic4ih9iw8oc6kh3kw2sh2sw1ph1pw0dh1dw0"
@@ -35,6 +37,23 @@ def test_the_conv_suite_is_what_it_says() -> None:
     assert any(problem.groups == problem.C > 1 for problem in problems), "depthwise"
     assert any(problem.window.dilation == (2, 2) for problem in problems)
     assert any(problem.window.kernel == (7, 7) and problem.window.stride == (2, 2) and problem.H == 224 for problem in problems)
+
+
+EXPECTED_NETWORK = ("expected a model and a batch size, such as lenet:mb64, or recipe:digits; models: lenet, tinyvgg, digits, convnet, "
+                    "resnet8, resnet20")
+NETWORKS_THERE = ("there are: lenet, tinyvgg, digits, convnet, resnet8, resnet20; convnet also with its layers, such as "
+                  "convnet(16,pool,32,pool,64)")
+EXPECTED_PLAN = ('expected numbers of channels and "pool", then mean or flatten, then a dropout, such as '
+                 "convnet(16,pool,32,flatten,dropout0.2)")
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> str:
+    """Convnets with up to two pools."""
+    channels = draw(st.lists(st.integers(1, 5).map(str), min_size=1, max_size=3))
+    layers = draw(st.permutations(channels + ["pool"] * draw(st.integers(0, 2))))
+    tail = [*draw(st.sampled_from([[], ["mean"], ["flatten"]])), *draw(st.sampled_from([[], ["dropout0.25"]]))]
+    return f"convnet({','.join([*layers, *tail])})"
 
 
 @st.composite
@@ -81,13 +100,49 @@ def test_the_string_is_the_shortest_one() -> None:
                                 "dilation*(kernel - 1) + 1 = 1*(3 - 1) + 1 = 3; use a smaller kernel or dilation, or more padding"),
     ("pool", "mb1ic1ih4kh2", "problem 'mb1ic1ih4kh2': expected max: or avg: first, such as max:mb64ic32ih28oh14kh2sh2"),
     ("pool", "max:mb1ic1ih4kh2ph2", "problem 'max:mb1ic1ih4kh2ph2': padding 2 is more than half of the kernel's 2"),
-    ("network", "lenet", "problem 'lenet': expected a model and a batch size, such as lenet:mb64; models: lenet, tinyvgg, resnet8"),
-    ("network", "vgg16:mb1", "problem 'vgg16:mb1': expected a model and a batch size, such as lenet:mb64; models: lenet, tinyvgg, resnet8"),
+    ("network", "lenet", f"problem 'lenet': {EXPECTED_NETWORK}"),
+    ("network", "lenet:64", f"problem 'lenet:64': {EXPECTED_NETWORK}"),
+    ("network", "lenet:mb0", "problem 'lenet:mb0': mb is 0, expected at least 1"),
+    ("network", "lenet:ih28", "problem 'lenet:ih28': mb is missing; needed: mb"),
+    ("network", "lenet:mb1ih8", "LeNet: images of 8x8 are too small: height and width must be at least 12 (12 + 2*2 - 4 = 12, pooled 6, "
+                                "6 - 4 = 2, pooled 1 pixel is left)"),
+    ("network", "vgg16:mb1", f"unknown network 'vgg16'; {NETWORKS_THERE}"),
+    ("network", "lenet(3):mb1", f"unknown network 'lenet(3)'; {NETWORKS_THERE}"),
+    *(("network", f"convnet({plan}:mb1", f"network 'convnet({plan}': {EXPECTED_PLAN}") for plan in (
+        ")", "pool)", "3,pol)", "3,,4)", "3", "mean)", "3,dropout0.1,mean)", "3,dropout1)", "-3)")),
+    ("network", "recipe:fasion", "unknown recipe 'fasion'"),
 ])
 def test_bad_strings(family: str, string: str, error: str) -> None:
-    with pytest.raises(ValueError) as raised:                  # noqa: PT011  (the whole text is compared below)
+    with pytest.raises(ValueError) as raised:                  # noqa: PT011  (the text is compared below)
         FAMILIES[family].parse(string)
-    assert str(raised.value) == error
+    assert str(raised.value).startswith(error) if string.startswith("recipe:") else str(raised.value) == error
+
+
+@given(st.builds(Network, st.one_of(st.sampled_from(["lenet", "tinyvgg", "digits", "resnet8"]), plans()), st.integers(1, 999),
+                 st.integers(1, 4), st.integers(12, 40), st.integers(1, 99)))
+def test_network_strings_are_read_again(problem: Network) -> None:
+    assert Network.parse(str(problem)) == problem
+
+
+@given(plans())
+def test_plans_are_those_of_the_recipes(plan: str) -> None:
+    name, options = networks.read(plan)
+    assert networks.write(name, options) == plan
+    assert networks.read(networks.write(name, options)) == (name, options)
+
+
+def test_a_recipe_is_a_problem() -> None:
+    recipe = recipe_file.read("digits")
+    problem = Network.parse("recipe:digits")
+    assert str(problem) == "recipe:digits"
+    assert (problem.model, problem.N, problem.channels, problem.size) == (recipe.model, recipe.batch_size, 1, 8)
+    assert problem.rule == Rule.of(recipe) == Rule("adamw", recipe.lr, 0.9, False, recipe.weight_decay, 0, 0, recipe.label_smoothing,
+                                                         recipe.ema)
+    with pytest.raises(ValueError, match=r"^recipe folder: its dataset is a folder, whose classes a problem string cannot say$"):
+        Network.parse("recipe:folder")
+    with pytest.raises(ValueError, match=r"^the benchmarks have no network convnet with depth; they have convnet with layers, head and "
+                                         r"dropout$"):
+        networks.write("convnet", {"depth": 3})
 
 
 @pytest.mark.parametrize("string", [SMALL, "mb3ic2ih7iw5oc4kh3ph1", "mb2ic3ih6oc2kh1sh2"])

@@ -10,7 +10,7 @@ import pytest
 
 from minicnn.benchmarks.contestants import with_jax
 from minicnn.benchmarks.problems import Conv, Network, Pool
-from tests.benchmarks.contestant import CASES, FOUR_SIDES, IDS, NETWORKS, PROBLEMS, check, check_training
+from tests.benchmarks.contestant import CASES, FOUR_SIDES, IDS, NETWORKS, PROBLEMS, RULES, check, check_training
 
 jax = pytest.importorskip("jax")
 
@@ -34,7 +34,7 @@ def test_the_first_of_equal_pixels_wins(string: str) -> None:
     check(with_jax, "jit", problem, "backward", {**arrays, "x": np.zeros_like(arrays["x"])})
 
 
-@pytest.mark.parametrize("problem", NETWORKS, ids=str)
+@pytest.mark.parametrize("problem", [*NETWORKS, *RULES], ids=str)
 def test_three_steps_with_different_learning_rates(problem: Network) -> None:
     trainer = with_jax.trainer("jit", problem)
     check_training(trainer, problem)

@@ -9,7 +9,7 @@ from minicnn import kernels
 from minicnn.benchmarks.contestants import BACKENDS, RUNGS, with_minicnn
 from minicnn.benchmarks.problems import Conv, Linear, Network
 from minicnn.benchmarks.results import CPU
-from tests.benchmarks.contestant import CASES, FOUR_SIDES, IDS, NETWORKS, check, check_training
+from tests.benchmarks.contestant import CASES, FOUR_SIDES, IDS, NETWORKS, RULES, check, check_training
 
 USABLE = [c.setting for c in BACKENDS if c.league == CPU and not c.missing()]      # tests/gpu has the others
 
@@ -35,7 +35,7 @@ def test_rungs(rung: Any, direction: str) -> None:
     assert with_minicnn.lacks(rung.setting, Linear(1, 2, 3), direction) == "a rung of the ladder is a way to convolve"
 
 
-@pytest.mark.parametrize("problem", NETWORKS, ids=str)
+@pytest.mark.parametrize("problem", [*NETWORKS, *RULES], ids=str)
 def test_training(problem: Network) -> None:
     check_training(with_minicnn.trainer("numpy", problem), problem)
 

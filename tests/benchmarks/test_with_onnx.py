@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from minicnn.benchmarks.contestants import with_onnx
-from minicnn.benchmarks.networks import NETWORKS as WRITTEN
+from minicnn.benchmarks.networks import network
 from minicnn.benchmarks.problems import BatchNorm, Conv, CrossEntropy, Network
-from tests.benchmarks.contestant import CASES, FOUR_SIDES, NETWORKS, check
+from tests.benchmarks.contestant import CASES, FOUR_SIDES, NETWORKS, RULES, check
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -39,14 +39,15 @@ def test_what_it_lacks() -> None:
         assert with_onnx.lacks("cpu", problem, direction) == reason
 
 
-@pytest.mark.parametrize("problem", NETWORKS, ids=str)
+@pytest.mark.parametrize("problem", [*NETWORKS, *RULES, Network("resnet20", 1, 3, 16), Network.parse("convnet:mb1"),
+                                     Network("convnet(4,dropout0.1)", 1, 1, 4)], ids=str)
 def test_the_peers_networks_are_those_of_minicnn(problem: Network) -> None:
     """networks.py reads every parameter and running statistic of minicnn.models once, and no other."""
     from minicnn.benchmarks.contestants.onnx_graph import Engine, Graph
 
     state = {name: a for name, a in problem.initial_state().items() if a.dtype == np.float32}
     graph = Graph(problem.arrays(0)["x"].shape)
-    WRITTEN[problem.model](graph.x, Engine(graph, state))
+    network(problem.model)(graph.x, Engine(graph, state))
     assert sorted((c.name, tuple(c.dims)) for c in graph.constants) == sorted((name, a.shape) for name, a in state.items())
 
 

@@ -9,7 +9,8 @@ import torch
 from minicnn.benchmarks.contestants import with_torch
 from minicnn.benchmarks.networks import NETWORKS as FORWARDS
 from minicnn.benchmarks.problems import BatchNorm, Conv, CrossEntropy, Linear, Network, Pool
-from tests.benchmarks.contestant import CASES, IDS, NETWORKS, check, check_training
+from minicnn.benchmarks.problems.network import SIZES
+from tests.benchmarks.contestant import CASES, IDS, NETWORKS, RULES, check, check_training
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +27,7 @@ def test_right(setting: str, problem: Any, direction: str) -> None:
 
 
 @pytest.mark.parametrize("setting", ["contiguous", "channels_last"])
-@pytest.mark.parametrize("problem", NETWORKS, ids=str)
+@pytest.mark.parametrize("problem", [*NETWORKS, *RULES], ids=str)
 def test_training(setting: str, problem: Network) -> None:
     check_training(with_torch.trainer(setting, problem), problem)
 
@@ -51,5 +52,5 @@ def test_without_images_there_is_one_order() -> None:
         assert with_torch.lacks("channels_last", problem, "forward") == "no image, so no memory order to choose"
 
 
-def test_the_networks_are_those_of_the_problems() -> None:
-    assert FORWARDS.keys() == {problem.model for problem in NETWORKS}
+def test_every_network_has_a_usual_size() -> None:
+    assert FORWARDS.keys() == SIZES.keys()
