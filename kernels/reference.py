@@ -314,6 +314,24 @@ def adam_step(p: Array, g: Array, m: Array, v: Array, step: int, lr: float, beta
         p[i] = old - lr * (new_m / (1 - beta1**step)) / (math.sqrt(new_v / (1 - beta2**step)) + eps)
 
 
+def move_pixels(x: Array, size: Size, top: Array, left: Array, step: Array, outside: Array, hole: tuple[Array, Array, int] | None,
+                blank: Array, table: Array | None) -> Array:
+    """y[n, c, h, w] is the pixel of x at (top[n] + h, left[n] + step[n]*w), looked up in table[c] if there is one; outside[c] where x has
+    none; blank[c] in the hole, side pixels square from (hole_top[n], hole_left[n]) on.
+    """
+    N, C, H, W = x.shape
+    y = np.empty((N, C, *size), outside.dtype)
+    for n, c, h, w in np.ndindex(y.shape):
+        i, j = top[n] + h, left[n] + step[n] * w
+        if hole is not None and 0 <= h - hole[0][n] < hole[2] and 0 <= w - hole[1][n] < hole[2]:
+            y[n, c, h, w] = blank[c]
+        elif not (0 <= i < H and 0 <= j < W):
+            y[n, c, h, w] = outside[c]
+        else:
+            y[n, c, h, w] = x[n, c, i, j] if table is None else table[c, x[n, c, i, j]]
+    return y
+
+
 def _reads(window: Window2d, oh: int, ow: int, input_size: tuple[int, ...]) -> Iterator[tuple[int, int, int, int]]:
     """The (kh, kw, h, w) that output (oh, ow) reads inside the input, in row-major order."""
     (SH, SW), (DH, DW), (PT, _, PL, _) = window.stride, window.dilation, window.padding

@@ -21,10 +21,11 @@ from minicnn.kernels.cuda_backend.max_pool2d import max_pool2d, max_pool2d_grad
 from minicnn.kernels.cuda_backend.optimizer import adam_step, sgd_step
 from minicnn.kernels.cuda_backend.prepared import prepare_conv2d, prepare_linear
 from minicnn.kernels.numpy_backend.linear import linear, linear_grad_input, linear_grad_weight
+from minicnn.kernels.numpy_backend.pixels import move_pixels
 
 __all__ = [
     "adam_step", "add", "avg_pool2d", "avg_pool2d_grad", "batch_norm", "batch_norm_grad", "batch_norm_statistics", "channel_sum",
     "col2im", "conv2d", "conv2d_grad_input", "conv2d_grad_weight", "im2col", "linear", "linear_grad_input", "linear_grad_weight",
-    "max_pool2d", "max_pool2d_grad", "prepare_conv2d", "prepare_linear", "relu", "relu_grad", "sgd_step", "softmax_cross_entropy",
-    "softmax_cross_entropy_grad",
+    "max_pool2d", "max_pool2d_grad", "move_pixels", "prepare_conv2d", "prepare_linear", "relu", "relu_grad", "sgd_step",
+    "softmax_cross_entropy", "softmax_cross_entropy_grad",
 ]

@@ -12,6 +12,7 @@ from minicnn.kernels.numba_backend.details import details
 from minicnn.kernels.numba_backend.loss import softmax_cross_entropy, softmax_cross_entropy_grad
 from minicnn.kernels.numba_backend.max_pool2d import max_pool2d, max_pool2d_grad
 from minicnn.kernels.numba_backend.optimizer import adam_step, sgd_step
+from minicnn.kernels.numba_backend.pixels import move_pixels
 from minicnn.kernels.numba_backend.simd import usable
 from minicnn.kernels.numpy_backend import col2im, im2col
 
@@ -25,6 +26,6 @@ else:
 __all__ = [
     "adam_step", "add", "avg_pool2d", "avg_pool2d_grad", "batch_norm", "batch_norm_grad", "batch_norm_statistics", "channel_sum",
     "col2im", "conv2d", "conv2d_grad_input", "conv2d_grad_weight", "details", "im2col", "linear", "linear_grad_input", "linear_grad_weight",
-    "max_pool2d", "max_pool2d_grad", "prepare_conv2d", "prepare_linear", "relu", "relu_grad", "sgd_step", "softmax_cross_entropy",
-    "softmax_cross_entropy_grad",
+    "max_pool2d", "max_pool2d_grad", "move_pixels", "prepare_conv2d", "prepare_linear", "relu", "relu_grad", "sgd_step",
+    "softmax_cross_entropy", "softmax_cross_entropy_grad",
 ]
