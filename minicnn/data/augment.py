@@ -5,32 +5,39 @@ writes into what it was given. Every random choice is drawn per image.
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
-Transform = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+from minicnn.data.pixel_moves import PixelMoves, PixelTransform, Transform, applied, check_images
 
 
 class Compose:
-    """One transform after the other: y = t_k(... t_2(t_1(x)))."""
+    """One transform after the other: y = t_k(... t_2(t_1(x))). Those that only move, blank or scale pixels run together."""
 
     def __init__(self, transforms: Sequence[Transform]) -> None:
         self.transforms = tuple(transforms)
 
     def __call__(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        for transform in self.transforms:
-            images = transform(images, rng)
-        return images
+        return applied(single(self), images, rng)
 
     def __repr__(self) -> str:
         return f"Compose([{', '.join(map(repr, self.transforms))}])"
 
 
+def single(transform: Transform | None) -> Iterator[Transform]:
+    """The transforms that it is made of, in order; None is none."""
+    if type(transform) is Compose:
+        for part in transform.transforms:
+            yield from single(part)
+    elif transform is not None:
+        yield transform
+
+
 @dataclass(frozen=True)
-class RandomShift:
+class RandomShift(PixelTransform):
     """Move each image by a whole number of pixels; what comes in from outside is `fill`.
 
         y[n, c, h, w] = x[n, c, h - dy_n, w - dx_n],   dy_n, dx_n uniform in -pixels..pixels
@@ -43,13 +50,15 @@ class RandomShift:
     def __post_init__(self) -> None:
         _check_range("RandomShift: pixels", self.pixels, 0)
 
-    def __call__(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        _, _, H, W = _sizes("RandomShift", images)
-        return RandomCrop((H, W), self.pixels, self.fill)(images, rng)  # cutting H x W out of the padded image is shifting it
+    def fits(self, moves: PixelMoves) -> bool:
+        return moves.can_crop()
+
+    def add_to(self, moves: PixelMoves, rng: np.random.Generator) -> None:
+        RandomCrop(moves.size, self.pixels, self.fill).add_to(moves, rng)    # cutting H x W out of the padded image is shifting it
 
 
 @dataclass(frozen=True)
-class RandomCrop:
+class RandomCrop(PixelTransform):
     """Cut a window of `size` at a random place out of each image, padded with `fill` first.
 
         y[n, c, h, w] = padded[n, c, top_n + h, left_n + w],   top_n uniform in 0..H + 2*padding - OH, left_n likewise
@@ -65,21 +74,21 @@ class RandomCrop:
         for size in _pair(self.size):
             _check_range("RandomCrop: size", size, 1)
 
-    def __call__(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        N, _, H, W = _sizes("RandomCrop", images)
-        (OH, OW), p = _pair(self.size), self.padding
+    def fits(self, moves: PixelMoves) -> bool:
+        return moves.can_crop()
+
+    def add_to(self, moves: PixelMoves, rng: np.random.Generator) -> None:
+        (H, W), (OH, OW), p = moves.size, _pair(self.size), self.padding
         if H + 2 * p < OH or W + 2 * p < OW:
             raise ValueError(f"RandomCrop: size ({OH}, {OW}) does not fit in images of ({H}, {W}) "
                              f"padded to ({H} + 2*{p}, {W} + 2*{p}) = ({H + 2 * p}, {W + 2 * p})")
-        padded = np.pad(images, ((0, 0), (0, 0), (p, p), (p, p)), constant_values=images.dtype.type(self.fill))
-        top = rng.integers(0, H + 2 * p - OH, N, endpoint=True)
-        left = rng.integers(0, W + 2 * p - OW, N, endpoint=True)
-        windows = sliding_window_view(padded, (OH, OW), axis=(2, 3))      # (N, C, places, places, OH, OW), a view
-        return windows[np.arange(N), :, top, left]                        # (N, C, OH, OW)
+        top = rng.integers(0, H + 2 * p - OH, len(moves), endpoint=True)
+        left = rng.integers(0, W + 2 * p - OW, len(moves), endpoint=True)
+        moves.crop(top - p, left - p, (OH, OW), self.fill)
 
 
 @dataclass(frozen=True)
-class RandomHorizontalFlip:
+class RandomHorizontalFlip(PixelTransform):
     """Mirror each image, left to right, with probability p.
 
         y[n, c, h, w] = x[n, c, h, W - 1 - w] if u_n < p else x[n, c, h, w],   u_n uniform in [0, 1)
@@ -91,9 +100,11 @@ class RandomHorizontalFlip:
     def __post_init__(self) -> None:
         _check_range("RandomHorizontalFlip: p", self.p, 0, 1)
 
-    def __call__(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        flip = rng.random(_sizes("RandomHorizontalFlip", images)[0]) < self.p
-        return np.where(flip[:, None, None, None], images[..., ::-1], images)
+    def fits(self, moves: PixelMoves) -> bool:
+        return moves.can_flip()
+
+    def add_to(self, moves: PixelMoves, rng: np.random.Generator) -> None:
+        moves.flip(rng.random(len(moves)) < self.p)
 
 
 @dataclass(frozen=True)
@@ -112,7 +123,8 @@ class RandomRotation:
         _check_range("RandomRotation: degrees", self.degrees, 0)
 
     def __call__(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        N, _, H, W = _sizes("RandomRotation", images)
+        check_images("RandomRotation", images)
+        N, _, H, W = images.shape
         angle = np.deg2rad(rng.uniform(-self.degrees, self.degrees, (N, 1, 1)))
         sin, cos = np.sin(angle).astype(images.dtype), np.cos(angle).astype(images.dtype)
         ch, cw = (H - 1) / 2, (W - 1) / 2
@@ -141,7 +153,7 @@ def bilinear(images: np.ndarray, sh: np.ndarray, sw: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Cutout:
+class Cutout(PixelTransform):
     """Blank a square of each image, so that no single part decides (DeVries & Taylor 2017, arXiv:1708.04552).
 
         y[n, c, h, w] = 0 if top_n <= h < top_n + size and left_n <= w < left_n + size else x[n, c, h, w]
@@ -154,18 +166,16 @@ class Cutout:
     def __post_init__(self) -> None:
         _check_range("Cutout: size", self.size, 1)
 
-    def __call__(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        N, _, H, W = _sizes("Cutout", images)
-        top = rng.integers(0, H, (N, 1)) - self.size // 2
-        left = rng.integers(0, W, (N, 1)) - self.size // 2
-        h, w = np.arange(H), np.arange(W)
-        rows = (top <= h) & (h < top + self.size)                         # (N, H)
-        columns = (left <= w) & (w < left + self.size)                    # (N, W)
-        return np.where((rows[:, :, None] & columns[:, None, :])[:, None], images.dtype.type(0), images)
+    def fits(self, moves: PixelMoves) -> bool:
+        return moves.can_flip()                                # after a flip, before another: for the square would be mirrored too
+
+    def add_to(self, moves: PixelMoves, rng: np.random.Generator) -> None:
+        top, left = (rng.integers(0, length, len(moves)) - self.size // 2 for length in moves.size)
+        moves.blank(top, left, self.size)
 
 
 @dataclass(frozen=True)
-class Normalize:
+class Normalize(PixelTransform):
     """Give each channel mean 0 and variance 1, when `mean` and `std` are the data's own.
 
         y[n, c, h, w] = (x[n, c, h, w] - mean[c]) / std[c]
@@ -180,19 +190,14 @@ class Normalize:
             raise ValueError(f"Normalize: mean {tuple(self.mean)} and std {tuple(self.std)} need one value a channel each, "
                              "and every std must be positive")
 
-    def __call__(self, images: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:
-        C = _sizes("Normalize", images)[1]
-        if len(self.mean) != C:
-            raise ValueError(f"Normalize: images have {C} channels (shape {images.shape}), mean and std have {len(self.mean)}")
-        mean, std = (np.asarray(v, images.dtype)[:, None, None] for v in (self.mean, self.std))
-        return (images - mean) / std
+    def fits(self, moves: PixelMoves) -> bool:
+        return moves.can_normalize()
 
-
-def _sizes(name: str, images: np.ndarray) -> tuple[int, int, int, int]:
-    if images.ndim != 4 or images.dtype.kind != "f":
-        raise ValueError(f"{name}: expected float images (N, C, H, W), got {images.dtype} of shape {images.shape}")
-    N, C, H, W = images.shape
-    return N, C, H, W
+    def add_to(self, moves: PixelMoves, rng: Any) -> None:
+        if len(self.mean) != moves.channels:
+            raise ValueError(f"Normalize: images have {moves.channels} channels (shape {moves.images.shape}), "
+                             f"mean and std have {len(self.mean)}")
+        moves.normalize(self.mean, self.std)
 
 
 def _pair(size: int | Sequence[int]) -> tuple[int, int]:

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.data.augment import Transform
+from minicnn.data.augment import Transform, single
 from minicnn.data.dataset import gather
+from minicnn.data.pixel_moves import applied
 from minicnn.tensor import Tensor
 
 Batch = tuple[np.ndarray, np.ndarray]
@@ -31,7 +32,7 @@ class DataLoader:
     prefetch: how many batches a background thread prepares ahead; 0 works without a thread. Never changes the batches.
 
     Epoch e is the e-th time the loader is iterated, or what `set_epoch(e)` says. The order depends on (seed, epoch) alone and the
-    augmentation of batch b on (seed, epoch, b), so a run that is resumed at an epoch sees the batches it would have seen.
+    augmentation of batch b on (seed, epoch, b), so a run that is resumed at any batch sees the batches it would have seen.
 
     Raises ValueError on an empty dataset or a size out of range.
     """
@@ -47,42 +48,37 @@ class DataLoader:
             raise ValueError(f"DataLoader: drop_last leaves no batch: {len(dataset)} items do not fill one of {batch_size}")
         self.dataset, self.batch_size, self.shuffle, self.drop_last = dataset, batch_size, shuffle, drop_last
         self.seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
-        self.transform, self.prefetch, self.epoch = transform, prefetch, 0
+        self.transform, self.prefetch, self.epoch, self._first = transform, prefetch, 0, 0
 
-    def set_epoch(self, epoch: int) -> None:
-        """Make the next iteration epoch number `epoch`; the one after it is epoch + 1."""
-        self.epoch = epoch
+    def set_epoch(self, epoch: int, batch: int = 0) -> None:
+        """Make the next iteration epoch number `epoch`, from its batch number `batch` on; the one after it is epoch + 1, from its first."""
+        self.epoch, self._first = epoch, batch
 
     def __len__(self) -> int:
         full, rest = divmod(len(self.dataset), self.batch_size)
         return full if self.drop_last or not rest else full + 1
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        epoch, self.epoch = self.epoch, self.epoch + 1
-        batches = self._batches(epoch)
+        batches = self._batches(self.epoch, self._first)
+        self.epoch, self._first = self.epoch + 1, 0
         if self.prefetch:
             batches = in_background(batches, self.prefetch)
         return ((Tensor(images), Tensor(labels)) for images, labels in batches)
 
-    def _batches(self, epoch: int) -> Iterator[Batch]:
+    def _batches(self, epoch: int, first: int) -> Iterator[Batch]:
         order = self._rng(epoch).permutation(len(self.dataset)) if self.shuffle else np.arange(len(self.dataset))
-        for b in range(len(self)):
+        for b in range(first, len(self)):
             images, labels = gather(self.dataset, order[b * self.batch_size:(b + 1) * self.batch_size])
-            images = _to_float(images, getattr(self.dataset, "max_value", 255))
-            if self.transform:
-                images = self.transform(images, self._rng(epoch, b))
-            yield images, labels
+            yield self._prepared(images, self._rng(epoch, b)), labels
+
+    def _prepared(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        max_value = getattr(self.dataset, "max_value", 255) if images.dtype.kind != "f" else None
+        if max_value is not None and images.dtype != np.uint8:
+            raise TypeError(f"DataLoader: images are {images.dtype}, expected uint8 in 0..{max_value} or floats")
+        return applied(single(self.transform), images, rng, max_value)
 
     def _rng(self, *key: int) -> np.random.Generator:
         return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=key))
-
-
-def _to_float(images: np.ndarray, max_value: int) -> np.ndarray:
-    if images.dtype == np.uint8:
-        return np.divide(images, np.float32(max_value), dtype=np.float32)
-    if images.dtype.kind != "f":
-        raise TypeError(f"DataLoader: images are {images.dtype}, expected uint8 in 0..{max_value} or floats")
-    return images
 
 
 def in_background(items: Iterable[Batch], ahead: int) -> Iterator[Batch]:

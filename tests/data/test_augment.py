@@ -9,8 +9,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from minicnn import kernels, use_backend
 from minicnn.data import Compose, Cutout, Normalize, RandomCrop, RandomHorizontalFlip, RandomRotation, RandomShift
-from minicnn.data.augment import bilinear
+from minicnn.data.augment import bilinear, single
+from minicnn.data.pixel_moves import applied
 from tests.compare import assert_close64, assert_equal, unchanged
 from tests.data.errors import says
 
@@ -97,9 +99,58 @@ TABLE = [
 def test_equals_the_slow_loop(transform, slow, dtype, N, H, W, seed):
     images = np.random.default_rng(seed).random((N, 3, H, W), dtype)
     images.flags.writeable = False
-    with unchanged(images):
-        got = transform(images, np.random.default_rng(seed + 1))
-    assert_equal(got, slow(images, np.random.default_rng(seed + 1)))
+    expected = slow(images, np.random.default_rng(seed + 1))
+    for backend in kernels.CPU_BACKENDS:
+        with unchanged(images), use_backend(backend):
+            assert_equal(transform(images, np.random.default_rng(seed + 1)), expected)
+
+
+STEPS = [RandomShift(2, fill=0.25), RandomCrop((5, 4), padding=1, fill=-0.5), RandomHorizontalFlip(), RandomHorizontalFlip(1), Cutout(3),
+         Normalize((0.3, 0.5), (0.7, 2)), RandomRotation(30), Compose([RandomHorizontalFlip(), Cutout(2)]), Compose([])]
+
+
+@pytest.mark.parametrize("backend", kernels.CPU_BACKENDS)
+@given(st.lists(st.sampled_from(STEPS), max_size=6), st.sampled_from([np.uint8, np.float32, np.float64]), st.integers(1, 4),
+       st.sampled_from([16, 255]), st.integers(0, 99))
+def test_together_is_one_after_the_other(backend, steps, dtype, N, max_value, seed):
+    """What runs in one pass is, bit for bit, what each transform makes of the last one's result; also from bytes."""
+    images = np.random.default_rng(seed).integers(0, max_value + 1, (N, 2, 6, 5)).astype(dtype)
+    images.flags.writeable = False
+    expected = np.divide(images, np.float32(max_value), dtype=np.float32) if dtype == np.uint8 else images
+    rng, together = np.random.default_rng(seed), np.random.default_rng(seed)
+    with use_backend("numpy"):
+        for transform in steps:
+            expected = transform(expected, rng)
+    with use_backend(backend), unchanged(images):
+        got = applied(single(Compose(steps)), images, together, max_value if dtype == np.uint8 else None)
+    assert_equal(got, expected)
+    assert rng.integers(1 << 60) == together.integers(1 << 60)
+    if dtype != np.uint8:
+        assert_equal(Compose(steps)(images, np.random.default_rng(seed)), expected)
+
+
+def test_the_usual_steps_move_the_pixels_once(monkeypatch):
+    calls = []
+    move = kernels.get("numpy").move_pixels
+    monkeypatch.setattr(kernels.get("numpy"), "move_pixels", lambda *arguments: (calls.append(1), move(*arguments))[1])
+    images = np.zeros((2, 1, 6, 6), np.uint8)
+    with use_backend("numpy"):
+        for steps, passes in (([RandomCrop(6, 2), RandomHorizontalFlip(), Cutout(2), Normalize((0,), (1,))], 1),
+                              ([RandomHorizontalFlip(), RandomShift(1), RandomHorizontalFlip(), Cutout(2)], 1),
+                              ([Normalize((0,), (1,))], 0), ([RandomShift(1), RandomShift(1)], 2), ([Cutout(1), RandomHorizontalFlip()], 2),
+                              ([RandomHorizontalFlip(), RandomRotation(3), Cutout(2)], 2), ([Normalize((0,), (1,)), Cutout(1)], 1)):
+            calls.clear()
+            applied(single(Compose(steps)), images, np.random.default_rng(0), 255)
+            assert len(calls) == passes, steps
+
+
+def test_a_transform_of_ones_own_is_called():
+    """Also one derived from a transform that could be written down."""
+    class Loud(RandomShift):
+        def __call__(self, images, rng=None):
+            return images + 1
+
+    assert_equal(Compose([Loud(3), lambda x, rng: 2 * x])(np.zeros((1, 1, 2, 2), np.float32), None), np.full((1, 1, 2, 2), 2, np.float32))
 
 
 @given(st.integers(1, 3), st.integers(2, 7), st.integers(2, 7), st.integers(0, 99))
@@ -164,6 +215,10 @@ SHAPE = "(2, 3, 4, 5)"
      "RandomShift: expected float images (N, C, H, W), got float32 of shape (3, 4, 5)"),
     (lambda: Cutout(1)(IMAGES.astype(np.uint8), np.random.default_rng(0)),
      f"Cutout: expected float images (N, C, H, W), got uint8 of shape {SHAPE}"),
+    (lambda: Compose([RandomShift(1)])(IMAGES.astype(np.uint8), np.random.default_rng(0)),
+     f"RandomShift: expected float images (N, C, H, W), got uint8 of shape {SHAPE}"),
+    (lambda: RandomRotation(1)(IMAGES[0], np.random.default_rng(0)),
+     "RandomRotation: expected float images (N, C, H, W), got float32 of shape (3, 4, 5)"),
 ])
 def test_refuses(make, message):
     with says(ValueError, message):
