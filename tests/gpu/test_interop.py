@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 import minicnn
-from minicnn import Tensor, interop, nn
+from minicnn import Tensor, interop
+from minicnn.inspect.comparing import diff, on
 from tests.compare import assert_equal
-from tests.strategies import floats, in_layout
+from tests.strategies import floats
 
 
 @pytest.fixture
@@ -55,13 +56,21 @@ def test_cupy_shares_it_too() -> None:
 
 def test_networks_and_state_dicts_come_by_way_of_the_host(torch: Any) -> None:
     theirs = torch.nn.Sequential(torch.nn.Conv2d(2, 3, 3), torch.nn.BatchNorm2d(3)).cuda()
-    ours, x = interop.from_torch(theirs.eval()).to("cuda"), in_layout(floats((2, 2, 6, 5), 0), "channels-last")
+    ours = interop.from_torch(theirs.eval()).to("cuda")
     for name, value in interop.from_torch(theirs.state_dict()).items():
         assert_equal(ours.state_dict()[name].cpu(), value, name)
     fresh = torch.nn.Sequential(torch.nn.Conv2d(2, 3, 3), torch.nn.BatchNorm2d(3)).cuda()
     fresh.load_state_dict(interop.to_torch(ours.state_dict()))
     for name, value in theirs.state_dict().items():
         assert_equal(fresh.state_dict()[name].cpu(), value.cpu(), name)
-    assert isinstance(interop.to_torch(ours), torch.nn.Module)
-    assert isinstance(ours(Tensor(x).cuda()), Tensor)
-    assert isinstance(nn.Sequential(*ours), nn.Module)
+    assert next(interop.to_torch(ours).parameters()).device == torch.device("cpu")
+
+
+@pytest.mark.parametrize("name", ["plain", "grouped", "upsampling", "odd norms"])
+def test_a_network_trained_in_torch_runs_on_the_gpu(torch: Any, name: str) -> None:
+    """Each layer within rounding of torch's on the CPU, forward and backward."""
+    from tests.interop.test_networks import trained
+
+    theirs, x = trained(name)
+    found = diff(on(interop.from_torch(theirs), "cuda"), theirs, x)
+    assert found.verdict == "rounding", found

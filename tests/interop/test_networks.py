@@ -14,9 +14,10 @@ import torch
 from hypothesis import given, settings
 
 import minicnn
-from minicnn import Tensor, interop, models, nn, optim
+from minicnn import Tensor, data, interop, models, nn, optim
 from minicnn.inspect.comparing import diff, on
-from minicnn.training import Description, save_checkpoint
+from minicnn.training import Description, load_checkpoint, save_checkpoint
+from tests.command_line import quick_run
 from tests.compare import assert_equal
 from tests.interop.test_layers import assert_same_layer
 from tests.strategies import floats, integers
@@ -190,6 +191,21 @@ def test_what_minicnn_train_writes_loads_in_torch(tmp_path: Path, about: Descrip
     again.load_state_dict(interop.from_torch(theirs.state_dict()))
     for name, value in ours.state_dict().items():
         assert_equal(again.state_dict()[name], value, name)
+
+
+def test_a_run_of_minicnn_train_loads_in_torch(tmp_path: Path) -> None:
+    """The files themselves, of a real training, on real images."""
+    folder = quick_run(tmp_path)
+    ours, about = load_checkpoint(folder / "best.safetensors")
+    images = data.load("digits")[1].images[:4] / np.float32(16)
+    x = data.Normalize(about.mean, about.std)(images.astype(np.float32))
+    for name in ("best", "last"):
+        theirs = torch_digits().eval()
+        theirs.load_state_dict(safetensors.torch.load_file(folder / f"{name}.safetensors"))
+        found = diff(load_checkpoint(folder / f"{name}.safetensors")[0], theirs, x)
+        assert found.verdict == "rounding", found
+        assert found.weights is None
+    assert ours.features[1].num_batches_tracked.item() > 10
 
 
 def test_a_converted_network_is_its_own() -> None:
