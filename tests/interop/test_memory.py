@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 import minicnn
 from minicnn import Tensor
+from minicnn.kernels import devices
+from tests import fake_cupy
 from tests.compare import assert_equal
 from tests.strategies import in_layout
 
@@ -170,6 +172,21 @@ def test_a_simulated_device_shares_with_nobody() -> None:
     assert minicnn.from_dlpack(torch.ones(2), device="cuda-sim").device == "cuda-sim"
     with pytest.raises(ValueError, match=r"^from_dlpack: copy=False, but going from cpu to cuda-sim takes a copy$"):
         minicnn.from_dlpack(torch.ones(2), device="cuda-sim", copy=False)
+
+
+def test_a_gpu_is_shared_by_way_of_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is asked of CuPy, with a stand-in for it; tests/gpu/test_interop.py is the real thing."""
+    asked: list[Any] = []
+    monkeypatch.setattr(fake_cupy.ndarray, "__dlpack__", lambda x, **options: asked.append(options) or "capsule", raising=False)
+    monkeypatch.setattr(fake_cupy.ndarray, "__dlpack_device__", lambda x: (devices.CUDA_IN_DLPACK, 0), raising=False)
+    monkeypatch.setattr(fake_cupy, "from_dlpack", lambda x: x.array, raising=False)
+    with fake_cupy.installed(monkeypatch):
+        x = minicnn.tensor([1.0, 2.0], device="cuda")
+        assert x.__dlpack_device__() == (2, 0)
+        assert x.__dlpack__(stream=1, max_version=(1, 0)) == "capsule"
+        assert asked == [{"stream": 1, "max_version": (1, 0)}]
+        assert minicnn.from_dlpack(x).array is x.array
+        assert minicnn.from_dlpack(x, device="cpu").tolist() == [1, 2]
 
 
 @pytest.mark.parametrize(("call", "error", "text"), [
