@@ -85,7 +85,7 @@ def as_json(runs: Sequence[Record]) -> dict[str, Any]:
 
 
 def picture(runs: Sequence[Record], path: str | Path) -> Path:
-    """Loss and accuracy of all of them, a colour a run: lines for the validation images, dots for the training ones.
+    """Loss and accuracy of all of them, a colour a run: solid lines for the validation images, dotted ones for the training.
 
     Raises ValueError for another suffix than .png, .svg and .pdf, or where no run has an epoch; ImportError without matplotlib.
     """
@@ -99,7 +99,8 @@ def picture(runs: Sequence[Record], path: str | Path) -> Path:
         for number, run in enumerate(runs):
             _draw(axes, run, key, colours[number % len(colours)])
         axes.set(xlabel="epoch", ylabel=key)
-        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+        locator: Any = axes.xaxis.get_major_locator()
+        locator.set_params(integer=True, min_n_ticks=1)
         axes.grid(alpha=0.3)
     entries = [entry for axes in figure.axes[:1] for entry in zip(*axes.get_legend_handles_labels(), strict=True)]
     legend = figure.legend(*zip(*entries, strict=True), loc="outside lower center", ncols=2 if len(entries) > 1 else 1, fontsize=8)

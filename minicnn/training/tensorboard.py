@@ -66,7 +66,7 @@ class TensorBoard(Observer):
         found = epoch.validation
         for tag, value in (
             ("loss/training", epoch.loss), ("accuracy/training", epoch.accuracy),
-            ("loss/validation", found and found.loss), ("accuracy/validation", found and found.accuracy),
+            ("loss/validation", found.loss if found else None), ("accuracy/validation", found.accuracy if found else None),
             ("learning_rate", epoch.lr), ("images_per_second", epoch.images_per_second),
         ):
             if value is not None:
