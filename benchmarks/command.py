@@ -17,7 +17,7 @@ app = typer.Typer()
 Problems = Annotated[list[str] | None, typer.Argument(metavar="PROBLEM", help="Problem strings; the whole suite without.",
                                                       show_default=False)]
 Recipes = Annotated[list[str] | None, typer.Argument(metavar="RECIPE", help="Names of `minicnn recipes`, or .toml files.",
-                                                    show_default="those whose images are here")]
+                                                    show_default="those that set a goal and whose images are here")]
 Match = Annotated[str | None, typer.Option(help="Only the suite's problems whose group or string holds this text.", show_default="all")]
 Directions = Annotated[str | None, typer.Option(metavar="NAMES", help="Only these, separated by commas.", show_default="all")]
 Contestants = Annotated[str | None, typer.Option(metavar="NAMES", show_default="all that are installed",
@@ -173,6 +173,30 @@ def accuracy(
         session.results = collect_accuracy(chosen, present, absent, settings, session.progress, session.keep)
 
 
+@app.command(short_help="What recipes reach: accuracy, seconds, size.")
+def recipes(
+    recipes: Recipes = None,
+    seeds: Annotated[str | None, typer.Option(metavar="NUMBERS", help="Separated by commas.", show_default="the recipe's")] = None,
+    backend: Annotated[str | None, typer.Option(help="What computes.", show_default="$MINICNN_BACKEND, or numba")] = None,
+    json: Annotated[str | None, typer.Option(
+        metavar="FILE", help="Save the results; those of other recipes in the file stay.", show_default="not saved")] = None,
+    markdown: Markdown = False,
+) -> None:
+    """Train recipes with each of their seeds, as `minicnn train --recipe NAME --seed SEED` does, and report what they reach.
+
+    Each training has a process of its own, and looks at the test images once, at its end. A file is written after each training:
+    an interruption loses the one at work, and `--seeds` goes on with those that are missing.
+
+    \b
+    Examples:
+      minicnn bench recipes digits
+      minicnn bench recipes fashion-fast my.toml --seeds 0,1 --json recipes.json
+    """
+    run = _run()
+
+    run.train_recipes(run.recipes(recipes or []), run.seeds(seeds), backend, json, markdown)
+
+
 @app.command("all", short_help="Every benchmark, each into a file.")
 def everything(
     out: Annotated[str, typer.Argument(metavar="DIR", help="Where the JSON files go.")] = "benchmarks/results",
@@ -207,12 +231,15 @@ def report(
     Example:
       minicnn bench report --check
     """
-    from minicnn.benchmarks.reporting.report import update
+    from minicnn.benchmarks.reporting.report import outdated, update
 
+    old = outdated(Path(readme), Path(results))
+    for what in old:
+        typer.echo(f"outdated: {what}", err=not check)
     changed = update(Path(readme), Path(results), Path(plots), check)
     for what in changed:
         typer.echo(f"{'stale' if check else 'written'}: {what}")
-    if not changed:
+    if not changed and not old:
         typer.echo("everything is up to date")
     elif check:
         raise typer.Exit(1)

@@ -10,13 +10,16 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from minicnn import document
 from minicnn.benchmarks import collect, suites, threads
 from minicnn.benchmarks.accuracy import collect_accuracy
 from minicnn.benchmarks.contestants import BACKENDS, PEERS, Contestant, check_backend
 from minicnn.benchmarks.ladder import LARGE, SMALL, collect_ladder
 from minicnn.benchmarks.problems import FAMILIES
 from minicnn.benchmarks.race import Settings
-from minicnn.benchmarks.reporting import table
+from minicnn.benchmarks.recipe_results import RecipeResults, Record
+from minicnn.benchmarks.recipes import collect_recipes
+from minicnn.benchmarks.reporting import recipes_table, table
 from minicnn.benchmarks.results import Entrant, Results
 from minicnn.files import write_whole
 from minicnn.training import Recipe, recipe_file
@@ -64,10 +67,12 @@ def contestants(names: str | None, backend: str | None, peers: bool, trains: boo
     return collect.choose(names, [*(c for c in BACKENDS if backend in (None, c.setting)), *rivals])
 
 
-def recipes(named: Sequence[str], usual: Sequence[str]) -> list[Recipe]:
-    """Those named, or those of `usual` whose images are on this machine. Raises ValueError for one that is not known, or not here."""
+def recipes(named: Sequence[str], usual: Sequence[str] | None = None) -> list[Recipe]:
+    """Those named, or those of `usual` (None: all that set a goal) whose images are on this machine. Raises ValueError for one that is not
+    known, or not here."""
     if not named:
-        return [recipe for recipe in map(recipe_file.read, usual) if not _elsewhere(recipe)]
+        found = map(recipe_file.read, recipe_file.names() if usual is None else usual)
+        return [recipe for recipe in found if recipe.goal_accuracy and not _elsewhere(recipe)]
     found = [recipe_file.read(name) for name in named]
     for recipe in found:
         if _elsewhere(recipe):
@@ -81,6 +86,16 @@ def _elsewhere(recipe: Recipe) -> bool:
     from minicnn.data.sources import SOURCES
 
     return recipe.dataset in SOURCES and not locate.find(SOURCES[recipe.dataset])
+
+
+def seeds(text: str | None) -> list[int] | None:
+    """Raises ValueError unless they are whole numbers of at least 0, separated by commas."""
+    if text is None:
+        return None
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isdecimal() for word in words):
+        raise ValueError(f"seeds are {text!r}, expected whole numbers of at least 0, separated by commas, such as 0,1,2")
+    return list(dict.fromkeys(map(int, words)))
 
 
 def console() -> Console:
@@ -98,10 +113,8 @@ class Session:
         self.json, self.markdown = Path(json) if json else None, markdown
         self.results: Results | None = None
         self.shown = self.noted = 0
-        if self.json and not self.json.parent.is_dir():
-            raise ValueError(f"cannot save {self.json}: there is no folder {self.json.parent}")
-        self.bar = Progress(TextColumn("{task.description}", markup=False), BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn(),
-                            console=Console(stderr=True), transient=True)
+        _check_folder(self.json)
+        self.bar = _bar()
         self.task = self.bar.add_task("", total=None)
 
     def __enter__(self) -> Session:
@@ -154,6 +167,55 @@ class Session:
             console().print(f"saved in {self.json}")
 
 
+def train_recipes(chosen: Sequence[Recipe], chosen_seeds: Sequence[int] | None, backend: str | None, json: str | None,
+                  markdown: bool = False, warm: bool = True) -> RecipeResults:
+    """Train recipes, print a line a training and the table at the end, and save after each training, beside what the file holds.
+
+    Returns what was trained now. Raises RuntimeError when a training fails.
+    """
+    path, trained = Path(json) if json else None, RecipeResults()
+    _check_folder(path)
+    saved = RecipeResults.load(path) if path and path.exists() else RecipeResults()
+    bar = _bar()
+    task = bar.add_task("", total=None)
+
+    def say(done: int, total: int, text: str) -> None:
+        bar.update(task, completed=done, total=total, description=text[:70])
+
+    def keep(record: Record) -> None:
+        saved.add(record)
+        if path:
+            write_whole(path, saved.to_json())
+        if not markdown:
+            console().print(recipes_table.line(record))
+
+    if bar.console.is_terminal:
+        bar.start()
+    try:
+        collect_recipes(chosen, chosen_seeds, backend, trained, say, keep, warm)
+    finally:
+        bar.stop()
+        if trained.records:
+            shown = recipes_table.blocks(trained)
+            if markdown:
+                console().print(document.markdown(shown))
+            else:
+                document.show(shown, console())
+            if path:
+                console().print(f"saved in {path}")
+    return trained
+
+
+def _bar() -> Progress:
+    return Progress(TextColumn("{task.description}", markup=False), BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn(),
+                    console=Console(stderr=True), transient=True)
+
+
+def _check_folder(path: Path | None) -> None:
+    if path and not path.parent.is_dir():
+        raise ValueError(f"cannot save {path}: there is no folder {path.parent}")
+
+
 QUICK = {"conv": ["mb2ic3ih9oc4oh9kh3ph1"], "pool": ["max:mb2ic3ih8oh4kh2sh2"], "batch-norm": ["mb2ic3ih8"], "linear": ["mb4ic20oc5"],
          "cross-entropy": ["mb4ic10"], "train": ["lenet:mb2"], "infer": ["lenet:mb2"]}
 
@@ -183,5 +245,8 @@ def everything(out: Path, quick: bool, names: str | None, backend: str | None, p
         session.results = collect_accuracy(chosen, learners, [e for e in absent if e.name != "ONNX Runtime"],
                                            dataclasses.replace(how, rounds=1 if quick else 3), session.progress, session.keep)
     found.append(session.results)
+    own = [dataclasses.replace(recipe_file.read("digits"), name="digits, 1 epoch", epochs=1)] if quick else recipes([])
+    if any(not c.peer for c in learners):
+        train_recipes(own, [0] if quick else None, backend, str(out / "recipes.json"), warm=not quick)
     return [f"{m.contestant} on {m.case}, {m.direction}: {m.refused}" for results in found if results for m in results.measurements
             if m.refused and not m.lacks]

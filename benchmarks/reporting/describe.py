@@ -70,6 +70,12 @@ def peak(runs: list[Results]) -> str:
     return f"Peak measured in the same run: {', '.join(parts)}." if parts else "The peak was not measured."
 
 
+def revision(full: str) -> str:
+    """The commit in short, and whether files differed from it."""
+    commit, plus, _ = full.partition("+")
+    return commit[:10] + (" with changes" if plus else "")
+
+
 def plural(number: object, word: str) -> str:
     return f"{number} {word}{'' if number == 1 else 's'}"
 

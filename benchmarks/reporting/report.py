@@ -8,14 +8,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from minicnn.benchmarks import recipe_results
+from minicnn.benchmarks.recipe_results import RecipeResults
 from minicnn.benchmarks.reporting import plots
 from minicnn.benchmarks.reporting.drawing import digest_of, save
-from minicnn.benchmarks.reporting.sections import machine_section, section
+from minicnn.benchmarks.reporting.sections import machine_section, recipes_section, section
 from minicnn.benchmarks.results import Results
 from minicnn.benchmarks.suites import SUITES
 from minicnn.files import write_whole
 
-KINDS = {**{kind: kind for kind in SUITES}, "accuracy": "accuracy", "ladder": "ladder", "ladder-large": "ladder"}   # name of a file: kind
+KINDS = {**{kind: kind for kind in SUITES}, "accuracy": "accuracy", "ladder": "ladder", "ladder-large": "ladder",
+         "recipes": "recipes"}                                 # name of a file: kind
 NAMES = (*KINDS, "machine")
 MARKER = re.compile(r"^<!-- (?P<end>/?)bench:(?P<name>\S+) -->[ \t]*\r?$", re.MULTILINE)
 
@@ -32,7 +35,7 @@ class Place:
 @dataclass(frozen=True)
 class Source:
     """A result file, and {path: name} of the pictures that are made from it."""
-    results: Results
+    results: Results | RecipeResults
     digest: str
     pictures: dict[Path, str]
 
@@ -51,13 +54,29 @@ def update(readme: Path, results_dir: Path, plots_dir: Path, check: bool = False
     redraw = {path: source for name, source in sources.items() if name in shown
               for path in source.pictures if digest_of(path) != source.digest}
     if not check:
-        figures = {path: plots.draw(source.pictures[path], source.results) for path, source in redraw.items()}
+        figures = {path: plots.draw(source.pictures[path], source.results) for path, source in redraw.items()
+                   if isinstance(source.results, Results)}
         for path, figure in figures.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             save(figure, path, redraw[path].digest)
         if stale:
             write_whole(readme, new.encode("utf-8"))
     return [*stale, *(f"plot {path}" for path in redraw)]
+
+
+def outdated(readme: Path, results_dir: Path) -> list[str]:
+    """Which recipes the result files that `readme` shows were not measured by: they have other settings now. A sentence each."""
+    found = []
+    for name in ("accuracy", "recipes"):
+        path = results_dir / f"{name}.json"
+        if any(place.name == name for place in find_places(readme.read_bytes().decode("utf-8"), readme)) and path.exists():
+            results = RecipeResults.load(path) if name == "recipes" else Results.load(path)
+            texts = ({record.name: record.text for record in results.records.values()} if isinstance(results, RecipeResults)
+                     else results.settings.get("recipes", {}))
+            found += [f"recipe {recipe} was measured with other settings than it has now: "
+                      f"`minicnn bench {name} {recipe} --json {path}` measures it again"
+                      for recipe in recipe_results.outdated(texts, with_goal=name == "accuracy")]
+    return found
 
 
 def find_places(text: str, readme: Path) -> list[Place]:
@@ -98,11 +117,15 @@ def _needed(places: Sequence[Place], readme: Path, results_dir: Path) -> list[st
 
 def _source(name: str, results_dir: Path, plots_dir: Path) -> Source:
     path = results_dir / f"{name}.json"
-    results = Results.load(path)
+    results: Results | RecipeResults = RecipeResults.load(path) if name == "recipes" else Results.load(path)
     if results.kind != KINDS[name]:
         raise ValueError(f"{path} holds results of {results.kind}, expected {KINDS[name]}")
     digest = hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
-    return Source(results, digest, {plots_dir / f"{name}-{picture}.png": picture for picture in plots.drawings(results)})
+    return Source(results, digest, {plots_dir / f"{name}-{picture}.png": picture for picture in _drawings(results)})
+
+
+def _drawings(results: Results | RecipeResults) -> list[str]:
+    return plots.drawings(results) if isinstance(results, Results) else []
 
 
 def _filled(text: str, places: Sequence[Place], sources: dict[str, Source], readme: Path) -> tuple[str, list[str]]:
@@ -110,10 +133,12 @@ def _filled(text: str, places: Sequence[Place], sources: dict[str, Source], read
     pieces, stale, end = list[str](), list[str](), 0
     for place in places:
         if place.name == "machine":
-            made = machine_section({name: source.results for name, source in sources.items()})
+            made = machine_section({name: found for name, source in sources.items() if isinstance(found := source.results, Results)})
+        elif isinstance(found := sources[place.name].results, RecipeResults):
+            made = recipes_section(found)
         else:
             source = sources[place.name]
-            made = section(source.results, {picture: Path(os.path.relpath(path, readme.parent)).as_posix()
+            made = section(found, {picture: Path(os.path.relpath(path, readme.parent)).as_posix()
                                             for path, picture in source.pictures.items()})
         made = f"\n{made}\n"
         if "\r\n" in text:

@@ -4,7 +4,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from minicnn.benchmarks.reporting import describe, memory_table, plots, table
+from minicnn.benchmarks.recipe_results import RecipeResults
+from minicnn.benchmarks.reporting import describe, memory_table, plots, recipes_table, table
 from minicnn.benchmarks.reporting.describe import plural
 from minicnn.benchmarks.reporting.summary import means, summary
 from minicnn.benchmarks.results import Results
@@ -21,6 +22,11 @@ def section(results: Results, pictures: dict[str, str]) -> str:
     whole = results.kind in table.CAPTIONS
     blocks = table.detail(results) if whole else [means(results), *summary(results), *memory_table.summary(results)]
     return "\n".join([*links, *map(_folded, [suite, *blocks, *table.notes(results)])])
+
+
+def recipes_section(results: RecipeResults) -> str:
+    """What each recipe reaches, with the machine and day of each."""
+    return markdown(recipes_table.blocks(results))
 
 
 def machine_section(runs: dict[str, Results]) -> str:
@@ -52,11 +58,6 @@ def _setting(results: Results) -> str:
 
 def _when(runs: Sequence[Results]) -> str:
     days = sorted({str(run.machine["date"])[:10] for run in runs if run.machine.get("date")})
-    revisions = list(dict.fromkeys(_revision(str(run.machine["revision"])) for run in runs if run.machine.get("revision")))
+    revisions = list(dict.fromkeys(describe.revision(str(run.machine["revision"])) for run in runs if run.machine.get("revision")))
     span = f" on {'–'.join(dict.fromkeys((days[0], days[-1])))}" if days else ""
     return f"{span}{' at revision ' if revisions else ''}{', '.join(revisions)}"
-
-
-def _revision(full: str) -> str:
-    commit, plus, _ = full.partition("+")
-    return commit[:10] + (" with changes" if plus else "")

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from minicnn import kernels
 from minicnn.benchmarks import collect, run
 from minicnn.benchmarks.contestants import BACKENDS, PEERS, Contestant, with_minicnn
+from minicnn.benchmarks.recipe_results import RecipeResults
 from minicnn.benchmarks.results import CPU, Entrant, Results
 from minicnn.cli import app
 
@@ -89,14 +90,16 @@ def test_markdown() -> None:
 def test_everything_quickly(tmp_path: Path) -> None:
     """One tiny case of every kind with minicnn's NumPy backend; README's sections are made from it, and then are up to date."""
     ok("all", tmp_path / "results", "--quick", "--no-peers", "--backend", "numpy", "--threads", "1")
-    files = {path.stem: Results.load(path) for path in (tmp_path / "results").iterdir()}
+    recipes = RecipeResults.load(tmp_path / "results" / "recipes.json")
+    assert [(name, len(record.trainings), record.backend) for name, record in recipes.records.items()] == [("digits, 1 epoch", 1, "numpy")]
+    files = {path.stem: Results.load(path) for path in (tmp_path / "results").iterdir() if path.stem != "recipes"}
     assert files.keys() == {"conv", "pool", "batch-norm", "linear", "cross-entropy", "train", "infer", "accuracy", "ladder"}
     for name, results in files.items():
         assert results.kind == name
         assert any(m.turns for m in results.measurements)
         assert not [m.refused for m in results.measurements if m.refused]
     readme = tmp_path / "README.md"
-    readme.write_text("".join(f"# {name}\n<!-- bench:{name} -->\n<!-- /bench:{name} -->\n" for name in (*files, "machine")))
+    readme.write_text("".join(f"# {name}\n<!-- bench:{name} -->\n<!-- /bench:{name} -->\n" for name in (*files, "recipes", "machine")))
     where = ["--readme", readme, "--results", tmp_path / "results", "--plots", tmp_path / "plots"]
     stale = CliRunner().invoke(app, ["bench", "report", *map(str, where), "--check"], prog_name="minicnn")
     assert stale.exit_code == 1

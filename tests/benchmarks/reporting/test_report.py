@@ -1,11 +1,15 @@
 """README's generated sections: made from the results, never touching anything else, and known to be stale when they are."""
+import dataclasses
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from minicnn.benchmarks.recipe_results import RecipeResults, Record, Training
 from minicnn.benchmarks.reporting import report
 from minicnn.benchmarks.results import Case, Results
+from minicnn.training import recipe_file
 from tests.benchmarks import samples
 from tests.benchmarks.samples import CONV, MACHINE, POOL, measured
 
@@ -134,7 +138,7 @@ def fails(folder: Folder, error: str, text: str | None = None) -> None:
     ("# nothing here\n", "DIR/README.md: no markers, such as a line <!-- bench:conv --> and after it a line <!-- /bench:conv -->"),
     ("a\n<!-- bench:konv -->\n<!-- /bench:konv -->\n",
      "DIR/README.md, line 2: unknown marker bench:konv; there are: conv, pool, batch-norm, linear, cross-entropy, train, infer, "
-     "accuracy, ladder, ladder-large, machine"),
+     "accuracy, ladder, ladder-large, recipes, machine"),
     ("a\n\n<!-- bench:conv -->\nb\n", "DIR/README.md, line 3: <!-- bench:conv --> is not closed by <!-- /bench:conv -->"),
     ("<!-- bench:conv -->\n<!-- bench:machine -->\n<!-- /bench:machine -->\n<!-- /bench:conv -->\n",
      "DIR/README.md, line 1: <!-- bench:conv --> is not closed by <!-- /bench:conv -->"),
@@ -201,9 +205,51 @@ def test_long_tables_are_folded(folder: Folder) -> None:
 
 @pytest.mark.parametrize(("name", "kind"), [("ladder-large", "ladder"), ("accuracy", "accuracy")])
 def test_other_kinds(folder: Folder, name: str, kind: str) -> None:
-    extra = {"target": 0.9, "reached": True, "epochs": 1, "accuracy": 0.95}
+    extra = {"target": 0.9, "reached": True, "times_reached": 7, "epochs": 1, "accuracy": 0.95, "images_per_second": 100.0}
     folder.save(name, samples.results(measured(CONV, "minicnn numba", 1e-4, extra=extra), kind=kind))
     folder.write(f"<!-- bench:{name} -->\n<!-- /bench:{name} -->\n")
     plots = ["plot DIR/docs/bench/ladder-large-rungs.png"] if kind == "ladder" else []
     assert folder.update() == [f"section bench:{name} of DIR/README.md", *plots]
     assert "| minicnn numba |" in folder.read()
+
+
+def recipe_record(**settings: Any) -> Record:
+    text = recipe_file.write(dataclasses.replace(recipe_file.read("digits"), **settings))
+    training = Training(0, 0.99, 0.985, 3.0, 5.0, 4000.0, "2026-02-03T04:05:06")
+    return Record("digits", text, 53_000, "numba", samples.MACHINE, 2.0, [training])
+
+
+def test_recipes(folder: Folder) -> None:
+    (folder.results / "recipes.json").write_text(RecipeResults({"digits": recipe_record()}).to_json())
+    folder.write("<!-- bench:recipes -->\n<!-- /bench:recipes -->\n<!-- bench:conv -->\n<!-- /bench:conv -->\n<!-- bench:machine -->\n"
+                 "<!-- /bench:machine -->\n")
+    assert folder.update(check=True)[0] == "section bench:recipes of DIR/README.md"
+    folder.update()
+    assert folder.update(check=True) == []
+    assert "| digits | 53,000 | 10 | **99.00%** | 99.00 | 3.00 s | 4,000 | ≥ 99 % | yes |\n" in folder.read()
+    assert "- digits: measured on 2026-02-03 with the numba backend on Intel Core i5-8250U, 4 cores, 8 threads, AVX2" in folder.read()
+
+
+def test_the_machine_alone_with_recipes_there(folder: Folder) -> None:
+    """Each recipe has a machine of its own: the machine's section is about the others."""
+    (folder.results / "recipes.json").write_text(RecipeResults({"digits": recipe_record()}).to_json())
+    folder.write("<!-- bench:machine -->\n<!-- /bench:machine -->\n")
+    folder.update()
+    assert "recipes" not in folder.read()
+
+
+@pytest.mark.parametrize(("settings", "accuracy", "recipes"), [
+    ({}, False, False), ({"lr": 0.5}, True, True), ({"seeds": (7,)}, False, False), ({"goal_seconds": 3.0}, False, False),
+    ({"goal_accuracy": 0.5}, True, False)])
+def test_results_of_a_recipe_that_has_changed_are_outdated(folder: Folder, settings: dict[str, Any], accuracy: bool, recipes: bool) -> None:
+    record = recipe_record(**settings)
+    (folder.results / "recipes.json").write_text(RecipeResults({"digits": record}).to_json())
+    extra = {"target": 0.9, "reached": True, "times_reached": 7, "epochs": 1, "accuracy": 0.95, "images_per_second": 100.0}
+    folder.save("accuracy", samples.results(measured(CONV, "minicnn numba", 1e-4, extra=extra), kind="accuracy",
+                                            settings={"threads": 1, "recipes": {"digits": record.text, "gone": "nonsense"}}))
+    folder.write("".join(f"<!-- bench:{name} -->\n<!-- /bench:{name} -->\n" for name in ("accuracy", "recipes")))
+    expected = [f"recipe digits was measured with other settings than it has now: `minicnn bench {name} digits --json "
+                f"{folder.results / name}.json` measures it again" for name, old in (("accuracy", accuracy), ("recipes", recipes)) if old]
+    assert report.outdated(folder.readme, folder.results) == expected
+    folder.write("<!-- bench:conv -->\n<!-- /bench:conv -->\n")
+    assert report.outdated(folder.readme, folder.results) == [], "README does not show them"

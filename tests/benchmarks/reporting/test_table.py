@@ -173,23 +173,26 @@ def test_the_ladder() -> None:
 
 
 def test_seconds_to_an_accuracy() -> None:
-    case = Case("digits:tinyvgg:mb64", "train", 1, 1, "digits")
+    case = Case("recipe:digits", "train", 1, 1, "digits")
 
-    def reached(yes: bool) -> dict[str, object]:
-        return {"target": 0.98, "reached": yes, "epochs": 4, "accuracy": 0.985 if yes else 0.9, "seconds": 1.0}
+    def reached(times: int) -> dict[str, object]:
+        return {"target": 0.985, "reached": times > 1, "times_reached": times, "epochs": 4, "accuracy": 0.985 if times > 1 else 0.9,
+                "images_per_second": 1234.5}
 
     found = samples.results(
-        measured(case, "minicnn numba", 5.0, extra=reached(True)), measured(case, "torch contiguous", 4.0, extra=reached(False)),
-        measured(case, "torch.compile", 10.0, extra=reached(True)), refused(case, "JAX", "the loss is nan"), kind="accuracy", cases=(case,))
+        measured(case, "minicnn numba", 5.0, turns=(5.0, 4.0, 6.0), algorithm="Adam", extra=reached(3)),
+        measured(case, "torch contiguous", 4.0, turns=(4.0, 4.0, 4.0), algorithm="Adam", extra=reached(1)),
+        measured(case, "torch.compile", 10.0, turns=(10.0, 9.0, 11.0), algorithm="Adam", extra=reached(2)),
+        refused(case, "JAX", "the loss is nan"), kind="accuracy", cases=(case,))
     shown = table.case_table(found, case)
-    assert shown.title == "digits:tinyvgg:mb64, train to 98%"
+    assert shown.title == "recipe:digits, train to 98.5 %"
     assert shown.rows == [
-        ["minicnn numba", "yes", "4", "98.50%", "2.00 s", "5.00 s", "2.00"],
-        ["torch contiguous", "no", "4", "90.00%", "2.00 s", "4.00 s", "-"],
-        ["torch.compile", "yes", "4", "98.50%", "2.00 s", "10.0 s", "1.00"],
-        ["JAX", "-", "-", "-", "-", "-", "-"]]
+        ["minicnn numba", "3 of 3", "4", "98.50%", "2.00 s", "5.00 s", "1,230", "2.00"],
+        ["torch contiguous", "1 of 3", "4", "90.00%", "2.00 s", "4.00 s", "1,230", "-"],
+        ["torch.compile", "2 of 3", "4", "98.50%", "2.00 s", "10.0 s", "1,230", "1.00"],
+        ["JAX", "-", "-", "-", "-", "-", "-", "-"]]
     assert isinstance(shown.rows[0][5], Bold)
-    assert shown.notes == ["JAX: no time: the loss is nan"]
+    assert shown.notes == ["JAX: no time: the loss is nan", "steps: Adam"]
 
 
 @pytest.mark.parametrize("kind", ["few", "many"])
