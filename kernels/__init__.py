@@ -27,8 +27,8 @@ from minicnn.kernels import devices
 
 CONTRACT = (
     "conv2d", "conv2d_grad_input", "conv2d_grad_weight", "im2col", "col2im", "max_pool2d", "max_pool2d_grad", "avg_pool2d",
-    "avg_pool2d_grad", "batch_norm_statistics", "batch_norm", "batch_norm_grad", "relu", "relu_grad", "add",
-    "linear", "linear_grad_input", "linear_grad_weight", "channel_sum", "prepare_conv2d", "prepare_linear",
+    "avg_pool2d_grad", "batch_norm_statistics", "batch_norm", "batch_norm_grad", "batch_norm_pool", "batch_norm_pool_grad", "relu",
+    "relu_grad", "add", "linear", "linear_grad_input", "linear_grad_weight", "channel_sum", "prepare_conv2d", "prepare_linear",
     "softmax_cross_entropy", "softmax_cross_entropy_grad", "sgd_step", "adam_step", "move_pixels",
 )
 

@@ -168,11 +168,14 @@ def batch_norm(x: Array, gamma: Array | None, beta: Array | None, mean: Array, v
 
 
 def batch_norm_grad(dy: Array, x: Array, gamma: Array | None, mean: Array, var: Array, eps: float,
-                    batch_statistics: bool, beta: Array | None = None, relu: bool = False) -> tuple[Array, Array, Array]:
+                    batch_statistics: bool, beta: Array | None = None, relu: bool = False,
+                    inplace: bool = False) -> tuple[Array, Array, Array]:
     """dx, dgamma, dbeta, with x_hat = (x - mean) / sqrt(var + eps) and M = N*H*W values a channel:
 
         dbeta[c] = sum of dy,   dgamma[c] = sum of dy * x_hat
         dx = gamma / sqrt(var + eps) * (dy - dbeta / M - x_hat * dgamma / M)      with the batch's own statistics; else without the last two
+
+    inplace: dx may be written over dy; here it never is.
     """
     if relu:                                                     # dy is that of max(y, 0)
         dy = relu_grad(dy, batch_norm(x, gamma, beta, mean, var, eps))
@@ -187,6 +190,19 @@ def batch_norm_grad(dy: Array, x: Array, gamma: Array | None, mean: Array, var: 
         by_statistics = (dbeta[c] + x_hat * dgamma[c]) / M if batch_statistics else 0.0
         dx[n, c, h, w] = (float(dy[n, c, h, w]) - by_statistics) * inverse_std[c] * (1 if gamma is None else float(gamma[c]))
     return dx.astype(x.dtype), dgamma.astype(x.dtype), dbeta.astype(x.dtype)
+
+
+def batch_norm_pool(x: Array, gamma: Array | None, beta: Array | None, mean: Array, var: Array, eps: float) -> Array:
+    """y = max_pool2d(batch_norm(x, ..., relu=True)) with windows of 2 x 2 side by side."""
+    return max_pool2d(batch_norm(x, gamma, beta, mean, var, eps, relu=True), Window2d.of(2, 2))[0]
+
+
+def batch_norm_pool_grad(dy: Array, x: Array, gamma: Array | None, beta: Array | None, mean: Array, var: Array,
+                         eps: float) -> tuple[Array, Array, Array]:
+    """dx, dgamma, dbeta, mean and var being those of x: dy of a window belongs to its winner, if that is positive."""
+    window = Window2d.of(2, 2)
+    _, argmax = max_pool2d(batch_norm(x, gamma, beta, mean, var, eps, relu=True), window)
+    return batch_norm_grad(max_pool2d_grad(dy, argmax, x.shape, window), x, gamma, mean, var, eps, True, beta, relu=True)
 
 
 def relu(x: Array) -> Array:

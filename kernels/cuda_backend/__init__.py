@@ -12,6 +12,7 @@ The linear layer is numpy_backend's: its products are cuBLAS's, through CuPy.
 """
 from minicnn.kernels.cuda_backend.avg_pool2d import avg_pool2d, avg_pool2d_grad
 from minicnn.kernels.cuda_backend.batch_norm import batch_norm, batch_norm_grad, batch_norm_statistics
+from minicnn.kernels.cuda_backend.batch_norm_pool import batch_norm_pool, batch_norm_pool_grad
 from minicnn.kernels.cuda_backend.channel_sum import channel_sum
 from minicnn.kernels.cuda_backend.conv2d import conv2d, conv2d_grad_input, conv2d_grad_weight
 from minicnn.kernels.cuda_backend.elementwise import add, relu, relu_grad
@@ -24,8 +25,8 @@ from minicnn.kernels.numpy_backend.linear import linear, linear_grad_input, line
 from minicnn.kernels.numpy_backend.pixels import move_pixels
 
 __all__ = [
-    "adam_step", "add", "avg_pool2d", "avg_pool2d_grad", "batch_norm", "batch_norm_grad", "batch_norm_statistics", "channel_sum",
-    "col2im", "conv2d", "conv2d_grad_input", "conv2d_grad_weight", "im2col", "linear", "linear_grad_input", "linear_grad_weight",
-    "max_pool2d", "max_pool2d_grad", "move_pixels", "prepare_conv2d", "prepare_linear", "relu", "relu_grad", "sgd_step",
-    "softmax_cross_entropy", "softmax_cross_entropy_grad",
+    "adam_step", "add", "avg_pool2d", "avg_pool2d_grad", "batch_norm", "batch_norm_grad", "batch_norm_pool", "batch_norm_pool_grad",
+    "batch_norm_statistics", "channel_sum", "col2im", "conv2d", "conv2d_grad_input", "conv2d_grad_weight", "im2col", "linear",
+    "linear_grad_input", "linear_grad_weight", "max_pool2d", "max_pool2d_grad", "move_pixels", "prepare_conv2d", "prepare_linear", "relu",
+    "relu_grad", "sgd_step", "softmax_cross_entropy", "softmax_cross_entropy_grad",
 ]

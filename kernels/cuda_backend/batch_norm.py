@@ -52,7 +52,7 @@ def batch_norm(x: Any, gamma: Any, beta: Any, mean: Any, var: Any, eps: float, r
 
 
 def batch_norm_grad(dy: Any, x: Any, gamma: Any, mean: Any, var: Any, eps: float, batch_statistics: bool, beta: Any = None,
-                    relu: bool = False) -> tuple[Any, Any, Any]:
+                    relu: bool = False, inplace: bool = False) -> tuple[Any, Any, Any]:
     """dx, dgamma, dbeta. With x_hat = (x - mean) / sqrt(var + eps) and M = N*H*W values a channel:
 
         dbeta  = sum of dy
@@ -60,7 +60,8 @@ def batch_norm_grad(dy: Any, x: Any, gamma: Any, mean: Any, var: Any, eps: float
         dx     = gamma / sqrt(var + eps) * dy                                         (running statistics were given)
         dx     = gamma / sqrt(var + eps) * (dy - dbeta / M - x_hat * dgamma / M)      (mean and var come from x itself)
 
-    relu: dy is that of max(y, 0), so it counts only where y, computed anew with beta, is positive.
+    relu: dy is that of max(y, 0), so it counts only where y, computed anew with beta, is positive. inplace: dx may be written over dy;
+    here it never is.
     Grid: as for the statistics for both sums; then a thread four values of dx.
     """
     if x.dtype not in COMPILED or x.size == 0:

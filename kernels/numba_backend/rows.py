@@ -2,23 +2,24 @@
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any
 
 from minicnn.kernels.numba_backend.jit import jit
+from minicnn.kernels.numba_backend.lanes import BYTES
 
-LANES = 512                                                      # in a row at least, and at most twice that unless C is larger
 BLOCK = 1 << 14                                                  # numbers that stay in the level 2 cache: 64 KiB, 128 in float64
+SHORT = 32                                                       # rows that one register sums up; then a wider, or another, takes over
 CHUNK, CHUNKS = 1 << 13, 32                                      # numbers in a chunk at least, and chunks at most
 
 
 @functools.lru_cache(1024)
-def cut(size: int, C: int) -> tuple[int, int, int]:
-    """(L, numbers in a chunk, chunks): chunks of whole pixels, and the last one may be smaller."""
-    pixels, L = size // C, C
-    while L < LANES:
-        L *= 2
-    each = -(-pixels // min(CHUNKS, max(1, size // CHUNK)))
-    return L, each * C, -(-pixels // each)
+def cut(size: int, C: int, itemsize: int) -> tuple[int, int, int]:
+    """(L, numbers in a chunk, chunks): rows of whole vectors, chunks of whole rows; the last of either may be smaller."""
+    vector = BYTES // itemsize
+    L = C * (vector // math.gcd(vector, C))
+    each = -(-size // (L * min(CHUNKS, max(1, size // CHUNK)))) * L
+    return L, each, -(-size // each)
 
 
 @jit()

@@ -2,6 +2,8 @@
 
     Conv2d, ReLU                  max(y, 0) is taken where y is made: the same values and the same gradients, with a pass over y less
     BatchNorm2d, ReLU             likewise
+    ..., MaxPool2d(2)             after these two in training: the largest of four is taken where they are made, nothing of their size is
+                                  written, and backward finds the winners anew. Sums for the gradients round in another order
     Conv2d, BatchNorm2d [, ReLU]  in eval mode under no_grad(): y * scale + shift needs no pass either, for it is a convolution itself, with
                                   weights w * scale and the bias b * scale + shift. What comes out differs by rounding.
 
@@ -21,6 +23,7 @@ from minicnn.nn.activation import ReLU
 from minicnn.nn.conv import Conv2d
 from minicnn.nn.module import Module
 from minicnn.nn.normalization import BatchNorm2d
+from minicnn.nn.pooling import MaxPool2d
 from minicnn.tensor import Tensor
 
 
@@ -32,7 +35,8 @@ def run(modules: Sequence[Module], x: Any) -> Any:
         if _is_plain(modules[i], Conv2d):
             fused = _fused(modules[i], modules[i + 1:i + 3], x)
         elif i + 1 < len(modules) and _is_plain(modules[i + 1], ReLU) and _is_plain(modules[i], BatchNorm2d):
-            fused = modules[i].normalize(ops.batch_norm_relu, x), 2
+            pool = i + 2 < len(modules) and _is_pooled(modules[i], modules[i + 2], x)
+            fused = modules[i].normalize(ops.batch_norm_pool if pool else ops.batch_norm_relu, x), 3 if pool else 2
         x, used = fused or (modules[i](x), 1)
         i += used
     return x
@@ -51,6 +55,15 @@ def _fused(conv: Any, after: Sequence[Module], x: Any) -> tuple[Any, int] | None
 
 def _is_plain(module: Any, cls: type[Module]) -> bool:
     return type(module) is cls and not module._forward_hooks and not module._forward_pre_hooks and "forward" not in module.__dict__
+
+
+def _is_pooled(norm: Any, pool: Any, x: Any) -> bool:
+    """Whether norm, of the batch's own statistics, a ReLU and pool, with windows of 2 x 2 side by side, can be one operation."""
+    if not norm.training or not _is_plain(pool, MaxPool2d) or pool.return_indices or pool.ceil_mode:
+        return False
+    options = (pool.kernel_size, 2), (pool.stride, 2), (pool.padding, 0), (pool.dilation, 1)
+    plain = all(given in (value, (value, value), [value, value]) for given, value in options)
+    return plain and isinstance(x, Tensor) and x.ndim == 4 and min(x.shape[2:]) >= 2
 
 
 def _is_foldable(norm: Any, conv: Any, x: Any) -> bool:

@@ -27,7 +27,7 @@ from minicnn.ops.relu import add_relu, relu
 from minicnn.ops.activation import elu, gelu, hardswish, leaky_relu, logsigmoid, silu
 from minicnn.ops.max_pool2d import max_pool2d
 from minicnn.ops.avg_pool2d import avg_pool2d
-from minicnn.ops.batch_norm import batch_norm, batch_norm_relu
+from minicnn.ops.batch_norm import batch_norm, batch_norm_pool, batch_norm_relu
 from minicnn.ops.dropout import dropout, dropout2d
 from minicnn.ops.softmax import log_softmax, softmax
 from minicnn.ops.cross_entropy import cross_entropy
@@ -49,8 +49,8 @@ __all__ = [
     "linspace", "ones", "ones_like", "tensor", "zeros", "zeros_like", "rand", "rand_like", "randint", "randn", "randn_like",
     "randperm", "dlpack_device", "from_dlpack", "from_numpy", "to_array", "to_dlpack", "to_numpy",
     "conv2d", "conv2d_relu", "linear", "relu", "add_relu", "elu", "gelu", "hardswish", "leaky_relu", "logsigmoid", "silu",
-    "max_pool2d", "avg_pool2d", "batch_norm", "batch_norm_relu", "dropout", "dropout2d", "log_softmax", "softmax", "cross_entropy",
-    "binary_cross_entropy_with_logits",
+    "max_pool2d", "avg_pool2d", "batch_norm", "batch_norm_relu", "batch_norm_pool", "dropout", "dropout2d", "log_softmax", "softmax",
+    "cross_entropy", "binary_cross_entropy_with_logits",
     "l1_loss", "mse_loss", "nll_loss", "smooth_l1_loss", "group_norm", "layer_norm", "adaptive_avg_pool2d",
     "adaptive_max_pool2d", "pad", "conv_transpose2d", "interpolate", "fold", "unfold",
 ]

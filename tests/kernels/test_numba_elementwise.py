@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from minicnn import Tensor, kernels
 from minicnn.kernels import numba_backend as k
 from minicnn.kernels import numpy_backend
+from minicnn.kernels.numba_backend.lanes import BYTES
 from tests.compare import assert_bounded, assert_equal, unchanged
 from tests.strategies import floats, in_layout, integers, layouts, seeds
 
@@ -210,8 +211,12 @@ def test_relu_after_batch_norm_changes_no_bit(dtype: type, shape: tuple[int, ...
     assert_equal(k.batch_norm(x, gamma, beta, mean, var, EPS, relu=True), k.relu(y))
     expected = k.batch_norm_grad(k.relu_grad(dy, y), x, gamma, mean, var, EPS, batch_statistics)
     fused = k.batch_norm_grad(dy, x, gamma, mean, var, EPS, batch_statistics, beta, relu=True)
-    for name, a, b in zip(("dx", "dgamma", "dbeta"), fused, expected, strict=True):
-        assert_equal(a, b, name)
+    own = in_layout(dy.copy(), "channels-last")
+    over = k.batch_norm_grad(own, x, gamma, mean, var, EPS, batch_statistics, beta, relu=True, inplace=True)
+    assert np.shares_memory(over[0], own)
+    for name, a, b, c in zip(("dx", "dgamma", "dbeta"), fused, over, expected, strict=True):
+        assert_equal(a, c, name)
+        assert_equal(b, c, name)
 
 
 @pytest.mark.parametrize("first", [True, False])
@@ -403,6 +408,7 @@ def everything(dtype: type) -> list[np.ndarray]:
     results = [k.relu(x), k.relu_grad(dy, x), k.add(x, dy), mean, var, k.batch_norm(x, c, c, mean, var, EPS)]
     for of_batch in (True, False):
         results += k.batch_norm_grad(dy, x, c, mean, var, EPS, of_batch)
+    results += [k.batch_norm_pool(x, c, c, mean, var, EPS), *k.batch_norm_pool_grad(dy[:, :, ::2, 1::2], x, c, c, mean, var, EPS)]
     for N, K in ((20_000, 10), (70, 1000)):
         logits, labels = floats((N, K), 3, dtype), np.arange(N) % K
         losses, p = k.softmax_cross_entropy(logits, labels)
@@ -427,16 +433,15 @@ def test_the_number_of_threads_changes_no_bit(dtype: type, every_thread_count: l
 def test_each_thread_has_sums_of_its_own(dtype: type) -> None:
     """What a chunk writes beside its results lies in the memory of its worker, here number 1 of 3."""
     x, dy = floats((4000,), 0, dtype), floats((4000,), 1, dtype)
-    L, size, chunks = rows.cut(x.size, 2)
-    lanes, block = np.ones((6 + 2 * 3, L), dtype), np.ones((3, max(1, rows.BLOCK // L) * L), dtype)
+    L, size, chunks = rows.cut(x.size, 2, x.itemsize)
+    lanes, n = np.ones((6, L), dtype), BYTES // x.itemsize
     for call, shape, own in (
-        (lambda s: batch_norm._sums_chunk(0, 1, dy, x, s, block, size, True, np.zeros((chunks, 2, 2))), (6 + 2 * 3, L), [8, 9]),
-        (lambda s: batch_norm._sums_chunk(0, 1, dy, x, lanes, s, size, True, np.zeros((chunks, 2, 2))), block.shape, [1]),
-        (lambda s: moments._chunk(0, 1, x, size, s, np.empty((3, 3, 2)), np.empty((chunks, 3, 2))), (3, 3, L), [1]),
-        (lambda s: moments._chunk(0, 1, x, size, np.empty((3, 3, L), dtype), s, np.empty((chunks, 3, 2))), (3, 3, 2), [1]),
+        (lambda s: batch_norm.sums_of(n)(0, 1, dy, x, lanes, s, size, True, np.zeros((chunks, 2, 2))), (3, 2, L), [1]),
+        (lambda s: moments.chunk_of(n)(0, 1, x, size, s, np.empty((3, 3, 2)), np.empty((chunks, 3, 2))), (3, 3, L), [1]),
+        (lambda s: moments.chunk_of(n)(0, 1, x, size, np.empty((3, 3, L), dtype), s, np.empty((chunks, 3, 2))), (3, 3, 2), [1]),
         (lambda s: loss._chunk(x.dtype)(0, 1, x, np.zeros(40, int), dy[:40], dy.copy(), 5, s), (3, 100), [1]),
     ):
-        scratch = np.ones(shape, np.float64 if shape == (3, 3, 2) else dtype)
+        scratch = np.ones(shape, np.float64 if shape in ((3, 3, 2), (3, 2, L)) else dtype)
         call(scratch)
         changed = [i for i in range(len(scratch)) if (scratch[i] != 1).any()]
         assert set(changed) <= set(own)

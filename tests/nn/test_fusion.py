@@ -23,7 +23,7 @@ def fused(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def watched(name: str, operation: Callable[..., Any]) -> Callable[..., Any]:
         return lambda *args, **options: calls.append(name) or operation(*args, **options)
 
-    for name in ("conv2d", "conv2d_relu", "batch_norm_relu"):  # a Conv2d by itself calls what functional has imported
+    for name in ("conv2d", "conv2d_relu", "batch_norm_relu", "batch_norm_pool"):  # a Conv2d by itself calls what functional has imported
         monkeypatch.setattr(ops, name, watched(name, getattr(ops, name)))
     return calls
 
@@ -84,6 +84,28 @@ def test_relu_after_batch_norm_is_the_same_to_the_bit(backend: str, training: bo
     assert (gradients[0]["y"] == 0).any()
 
 
+@each_backend
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("shape", [(4, 3, 9, 20), (2, 5, 2, 3), (3, 32, 8, 8)])
+def test_pooling_after_batch_norm_and_relu(backend: str, affine: bool, shape: tuple[int, ...]) -> None:
+    """The same output and running statistics to the bit. Gradients are held against the layers one by one in float64: sums of M dy."""
+    x, found, seen = floats(shape, 0), [], []
+    with use_backend(backend):
+        for dtype, call in ((np.float32, nn.Sequential.__call__), (np.float32, one_by_one), (np.float64, one_by_one)):
+            norm = norm_of(shape[1], affine, affine, 1).train()
+            net = nn.Sequential(norm, nn.ReLU(), nn.MaxPool2d(2)).to(dtype)
+            found.append(results(call, net, x.astype(dtype)))
+            seen.append((norm.running_mean.array, norm.running_var.array))
+    assert_equal(found[0]["y"], found[1]["y"], "y")
+    assert_equal(seen[0][0], seen[1][0], "running mean")
+    assert_equal(seen[0][1], seen[1][1], "running variance")
+    assert (found[0]["y"] == 0).any()
+    M = x.size // shape[1]
+    for name in found[0].keys() - {"y"}:
+        magnitude = abs(found[2][name]) + abs(found[2][name]).max()
+        assert_bounded(found[0][name], found[2][name], magnitude, 2 * M, name)
+
+
 @pytest.mark.parametrize("mode", ["zeros", "reflect", "replicate"])
 def test_relu_with_every_padding(mode: str) -> None:
     net, x = nn.Sequential(nn.Conv2d(2, 3, 3, padding=1, padding_mode=mode), nn.ReLU()), floats((2, 2, 5, 6), 0)
@@ -132,6 +154,20 @@ LAYERS: dict[str, tuple[Callable[[], list[nn.Module]], bool, list[str]]] = {    
     "conv, norm, recorded": (lambda: [nn.Conv2d(2, 2, 1), nn.BatchNorm2d(2).eval(), nn.ReLU()], True, ["batch_norm_relu"]),
     "conv, norm, training": (lambda: [nn.Conv2d(2, 2, 1), nn.BatchNorm2d(2), nn.ReLU()], False, ["batch_norm_relu"]),
     "norm, relu": (lambda: [nn.BatchNorm2d(2), nn.ReLU()], True, ["batch_norm_relu"]),
+    "norm, relu, pool": (lambda: [nn.BatchNorm2d(2), nn.ReLU(), nn.MaxPool2d(2)], True, ["batch_norm_pool"]),
+    "conv, norm, relu, pool, relu": (lambda: [nn.Conv2d(2, 2, 1), nn.BatchNorm2d(2), nn.ReLU(), nn.MaxPool2d((2, 2), 2), nn.ReLU()], False,
+                                     ["batch_norm_pool"]),
+    "norm, relu, pool in eval": (lambda: [nn.BatchNorm2d(2).eval(), nn.ReLU(), nn.MaxPool2d(2)], True, ["batch_norm_relu"]),
+    "norm without statistics, relu, pool": (lambda: [nn.BatchNorm2d(2, track_running_stats=False), nn.ReLU(), nn.MaxPool2d(2)], True,
+                                            ["batch_norm_pool"]),
+    "norm, relu, pool of 3": (lambda: [nn.BatchNorm2d(2), nn.ReLU(), nn.MaxPool2d(3)], True, ["batch_norm_relu"]),
+    "norm, relu, pool by 1": (lambda: [nn.BatchNorm2d(2), nn.ReLU(), nn.MaxPool2d(2, 1)], True, ["batch_norm_relu"]),
+    "norm, relu, padded pool": (lambda: [nn.BatchNorm2d(2), nn.ReLU(), nn.MaxPool2d(2, padding=1)], True, ["batch_norm_relu"]),
+    "norm, relu, dilated pool": (lambda: [nn.BatchNorm2d(2), nn.ReLU(), nn.MaxPool2d(2, dilation=2)], True, ["batch_norm_relu"]),
+    "norm, relu, pool with ceil_mode": (lambda: [nn.BatchNorm2d(2), nn.ReLU(), nn.MaxPool2d(2, ceil_mode=True)], True, ["batch_norm_relu"]),
+    "norm, relu, average pool": (lambda: [nn.BatchNorm2d(2), nn.ReLU(), nn.AvgPool2d(2)], True, ["batch_norm_relu"]),
+    "norm, relu, hook on the pool": (lambda: [nn.BatchNorm2d(2), nn.ReLU(), hooked(nn.MaxPool2d(2))], True, ["batch_norm_relu"]),
+    "norm, hook on the relu, pool": (lambda: [nn.BatchNorm2d(2), hooked(nn.ReLU()), nn.MaxPool2d(2)], True, []),
     "norm, tanh": (lambda: [nn.BatchNorm2d(2), nn.Tanh()], True, []),
     "a norm's subclass, relu": (lambda: [type("Norm", (nn.BatchNorm2d,), {})(2), nn.ReLU()], True, []),
     "norm, hook on the relu": (lambda: [nn.BatchNorm2d(2), hooked(nn.ReLU())], True, []),
@@ -169,7 +205,7 @@ def replaced(module: nn.Module) -> nn.Module:
 @pytest.mark.parametrize(("layers", "recording", "expected"), LAYERS.values(), ids=LAYERS)
 def test_what_is_fused(fused: list[str], layers: Callable[[], list[nn.Module]], recording: bool, expected: list[str]) -> None:
     """And whatever is, the values are those of the layers one by one."""
-    net, x = nn.Sequential(*layers()), Tensor(floats((2, 2, 3, 4), 0))
+    net, x = nn.Sequential(*layers()), Tensor(floats((2, 2, 4, 5), 0))
     with no_grad():
         separate = one_by_one(net, x).array.astype(np.float64)
     if recording:

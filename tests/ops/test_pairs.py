@@ -29,7 +29,7 @@ from minicnn.ops.adaptive_pool2d import (
     adaptive_max_pool2d_forward,
 )
 from minicnn.ops.avg_pool2d import avg_pool2d_backward, avg_pool2d_forward
-from minicnn.ops.batch_norm import batch_norm_backward, batch_norm_forward
+from minicnn.ops.batch_norm import batch_norm_backward, batch_norm_forward, batch_norm_pool_backward, batch_norm_pool_forward
 from minicnn.ops.conv2d import conv2d_backward, conv2d_forward, conv2d_relu_backward, conv2d_relu_forward
 from minicnn.ops.conv_transpose2d import conv_transpose2d_backward, conv_transpose2d_forward
 from minicnn.ops.cross_entropy import cross_entropy_backward, cross_entropy_forward
@@ -88,6 +88,8 @@ PAIRS: dict[str, tuple[Any, Any, tuple[Any, ...], dict[str, Any]]] = {
     "batch_norm of rows": (batch_norm_forward, batch_norm_backward, (x(5, 3), x(3), None), {}),
     "batch_norm, given statistics": (batch_norm_forward, batch_norm_backward, (x(3, 2, 4, 5), None, x(2)),
                                      {"mean": x(2), "var": np.array([0.5, 2.0])}),
+    "batch_norm_pool": (batch_norm_pool_forward, batch_norm_pool_backward, (x(3, 2, 4, 5), x(2), x(2)), {}),
+    "batch_norm_pool of rows that are odd": (batch_norm_pool_forward, batch_norm_pool_backward, (x(2, 3, 5, 4), x(3), None), {}),
     "batch_norm, relu": (batch_norm_forward, batch_norm_backward, (x(3, 2, 4, 5), x(2), x(2)), {"relu": True}),
     "relu of a sum": (add_relu_forward, add_relu_backward, (x(3, 2), x(3, 2)), {}),
     "matmul": (matmul_forward, matmul_backward, (x(2, 3, 4), x(4, 5)), {}),
@@ -139,4 +141,4 @@ def test_fresh_gradients_are_in_memory_of_their_own(name: str, backend: str) -> 
 
 
 def test_the_layers_with_parameters_have_fresh_gradients() -> None:
-    assert {"conv2d", "conv2d_relu", "conv_transpose2d", "linear", "batch_norm", "matmul"} <= set(FRESH)
+    assert {"conv2d", "conv2d_relu", "conv_transpose2d", "linear", "batch_norm", "batch_norm_pool", "matmul"} <= set(FRESH)

@@ -46,7 +46,8 @@ def named(name: str, *shape: int) -> tuple[Callable[[], nn.Module], tuple[int, .
 
 NETWORKS = {
     "lenet": named("lenet", 1, 28, 28), "tinyvgg": named("tinyvgg", 1, 28, 28), "resnet8": named("resnet8", 3, 32, 32),
-    "digits": named("digits", 1, 8, 8), "branchy": (Branchy, (3, 16, 16)),
+    "digits": named("digits", 1, 8, 8), "convnet": named("convnet", 1, 28, 28),
+    "branchy": (Branchy, (3, 16, 16)),
 }
 OPTIMIZERS = {
     "sgd": lambda p: optim.SGD(p, lr=1e-4), "momentum": lambda p: optim.SGD(p, lr=1e-4, momentum=0.9),

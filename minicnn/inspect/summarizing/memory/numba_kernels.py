@@ -10,6 +10,7 @@ from typing import Any
 from minicnn.inspect.summarizing.memory.ledger import Block, Ghost
 from minicnn.inspect.summarizing.memory.numpy_kernels import NumPyKernels, Shape
 from minicnn.kernels.numba_backend import arithmetic, rows
+from minicnn.kernels.numba_backend.batch_norm_pool import TASKS
 from minicnn.kernels.numba_backend.channel_sum import PIXELS
 from minicnn.kernels.numba_backend.depthwise import depthwise_cut
 from minicnn.kernels.numba_backend.memory import LINE
@@ -151,7 +152,7 @@ class NumbaKernels(NumPyKernels):
 
     def batch_norm_statistics(self, x: Ghost) -> tuple[Ghost, Ghost]:
         C, threads = x.shape[1], workers(x.size)
-        L, _, chunks = rows.cut(x.size, C)
+        L, _, chunks = rows.cut(x.size, C, x.itemsize)
         read, lanes = self.dense(x), self.new((threads, 3, L), x.itemsize)
         sums = self.new((threads + chunks, 3, C), 8)
         del read, lanes, sums
@@ -159,17 +160,29 @@ class NumbaKernels(NumPyKernels):
 
     def batch_norm(self, x: Ghost, gamma: Any, beta: Any, relu: bool = False) -> Ghost:
         y, read = self.empty(x.shape, x.itemsize, True), self.dense(x)
-        lanes = self.new((3, rows.cut(x.size, x.shape[1])[0]), x.itemsize)
+        lanes = self.new((3, rows.cut(x.size, x.shape[1], x.itemsize)[0]), x.itemsize)
         del read, lanes
         return y
 
-    def batch_norm_grad(self, dy: Ghost, x: Ghost, gamma: Any, beta: Any, of_batch: bool, relu: bool) -> tuple[Ghost, Ghost, Ghost]:
+    def batch_norm_grad(self, dy: Ghost, x: Ghost, gamma: Any, beta: Any, of_batch: bool, relu: bool,
+                        inplace: bool = False) -> tuple[Ghost, Ghost, Ghost]:
         C, threads = x.shape[1], workers(x.size)
-        L, _, chunks = rows.cut(x.size, C)
-        dx, small = self.empty(x.shape, x.itemsize, True), (self.new((6 + 2 * threads, L), x.itemsize), self.new((chunks, 2, C), 8))
-        gated = self.new((threads, max(1, rows.BLOCK // L) * L) if relu else (1, 1), x.itemsize)
-        read = self.dense(dy), self.dense(x)
-        del small, gated, read
+        L, _, chunks = rows.cut(x.size, C, x.itemsize)
+        gradient = self.dense(dy)
+        dx = gradient if inplace else self.empty(x.shape, x.itemsize, True)
+        small, read = (self.new((6, L), x.itemsize), self.new((threads * L + chunks * C, 2), 8)), self.dense(x)
+        del small, gradient, read
+        return dx, self.new((C,), x.itemsize), self.new((C,), x.itemsize)
+
+    def batch_norm_pool(self, x: Ghost, gamma: Any, beta: Any, window: Window2d) -> Ghost:
+        y, read = self.empty((*x.shape[:2], *window.output_size(x.shape[2:])), x.itemsize, True), self.dense(x)
+        del read
+        return y
+
+    def batch_norm_pool_grad(self, dy: Ghost, x: Ghost, gamma: Any, beta: Any, window: Window2d) -> tuple[Ghost, Ghost, Ghost]:
+        C, dx, read = x.shape[1], self.empty(x.shape, x.itemsize, True), (self.dense(dy), self.dense(x))
+        small = self.new((6, C), x.itemsize), self.new((TASKS + workers(x.size), 2, C), 8)
+        del small, read
         return dx, self.new((C,), x.itemsize), self.new((C,), x.itemsize)
 
     # rows

@@ -182,7 +182,17 @@ class NumPyKernels:
             y = self.like(y)
         return self.like(y) if relu else y
 
-    def batch_norm_grad(self, dy: Ghost, x: Ghost, gamma: Any, beta: Any, of_batch: bool, relu: bool) -> tuple[Ghost, Ghost, Ghost]:
+    def batch_norm_pool(self, x: Ghost, gamma: Any, beta: Any, window: Window2d) -> Ghost:
+        y, argmax = self.max_pool2d(self.batch_norm(x, gamma, beta, True), window)
+        del argmax
+        return y
+
+    def batch_norm_pool_grad(self, dy: Ghost, x: Ghost, gamma: Any, beta: Any, window: Window2d) -> tuple[Ghost, Ghost, Ghost]:
+        _, argmax = self.max_pool2d(self.batch_norm(x, gamma, beta, True), window)
+        return self.batch_norm_grad(self.max_pool2d_grad(dy, argmax, x.shape, window), x, gamma, beta, True, True)
+
+    def batch_norm_grad(self, dy: Ghost, x: Ghost, gamma: Any, beta: Any, of_batch: bool, relu: bool,
+                        inplace: bool = False) -> tuple[Ghost, Ghost, Ghost]:
         if relu:
             dy = self.relu_grad(dy, self.batch_norm(x, gamma, beta))
         centred = self.like(x)

@@ -96,8 +96,20 @@ class BatchNorm(Operation):
     def backward(self, k: NumPyKernels, step: Step, dy: Ghost, cache: Any, inplace: bool) -> Gradients:
         x, gamma, beta, _ = cache
         of_batch, relu = step.options.get("mean") is None, step.options.get("relu", False)
-        dx, dgamma, dbeta = k.batch_norm_grad(_planes(dy), _planes(x), gamma, beta, of_batch, relu)
+        dx, dgamma, dbeta = k.batch_norm_grad(_planes(dy), _planes(x), gamma, beta, of_batch, relu, inplace)
         dx = Ghost(dx.block, x.shape, dx.itemsize, dx.channels_last and len(x.shape) == 4)
+        return dx, None if gamma is None else dgamma, None if beta is None else dbeta
+
+
+class BatchNormPool(Operation):
+    def forward(self, k: NumPyKernels, step: Step, inputs: list[Any], held: dict[int, Ghost]) -> tuple[Ghost, Any]:
+        x, gamma, beta = inputs
+        statistics = k.batch_norm_statistics(x)
+        return k.batch_norm_pool(x, gamma, beta, WINDOW), (x, gamma, beta, statistics)
+
+    def backward(self, k: NumPyKernels, step: Step, dy: Ghost, cache: Any, *_: Any) -> Gradients:
+        x, gamma, beta, _statistics = cache
+        dx, dgamma, dbeta = k.batch_norm_pool_grad(dy, x, gamma, beta, WINDOW)
         return dx, None if gamma is None else dgamma, None if beta is None else dbeta
 
 
@@ -202,9 +214,11 @@ def operation(step: Step, x_shape: tuple[int, ...]) -> Operation:
 
 
 OTHER = Operation()
+WINDOW = Window2d.of(2, 2)      # of batch_norm_pool
 BARE = ("mul", "sub", "neg", "clone", "permute", "getitem", "sum", "mean", "expand")     # their gradients need nothing beside them
 KNOWN: dict[str, Operation] = {
     "conv2d": Conv2d(False), "conv2d_relu": Conv2d(True), "conv_transpose2d": ConvTranspose2d(), "max_pool2d": MaxPool2d(),
-    "avg_pool2d": AvgPool2d(), "adaptive_avg_pool2d": AvgPool2d(), "batch_norm": BatchNorm(), "relu": ReLU(), "add": Add(False),
+    "avg_pool2d": AvgPool2d(), "adaptive_avg_pool2d": AvgPool2d(), "batch_norm": BatchNorm(),
+    "batch_norm_pool": BatchNormPool(), "relu": ReLU(), "add": Add(False),
     "add_relu": Add(True), "linear": Linear(), "reshape": Reshape(), "dropout": Dropout(), "cross_entropy": CrossEntropy(),
 }
