@@ -38,6 +38,28 @@ def test_right(waited: list[int], setting: str, problem: Any, direction: str) ->
         assert waited == [2], "one for each call"
 
 
+@pytest.mark.parametrize("forgets", [False, True])
+def test_a_pooling_that_forgets_its_padding_is_not_timed(waited: list[int], monkeypatch: pytest.MonkeyPatch, forgets: bool) -> None:
+    """As torch 2.11's does on a GPU, in NHWC memory alone."""
+    right = torch.ops.aten.avg_pool2d_backward
+
+    def faulty(dy: torch.Tensor, x: torch.Tensor, *rest: Any) -> torch.Tensor:
+        shift = forgets and x.is_contiguous(memory_format=torch.channels_last)
+        return right(dy, x, *rest).roll((1, 1), (2, 3)) if shift else right(dy, x, *rest)
+
+    monkeypatch.setattr(torch.ops.aten, "avg_pool2d_backward", faulty)
+    with_torch_cuda._forgets_padding.cache_clear()
+    try:
+        padded, bare = Pool.parse("avg:mb2ic3ih9iw8kh3kw2sh2sw1ph1"), Pool.parse("avg:mb2ic3ih8kh2sh2")
+        found = {setting: with_torch_cuda.lacks(setting, padded, "backward") for setting in ("contiguous", "channels_last")}
+        assert found["contiguous"] is None
+        assert ("forgets its padding" in str(found["channels_last"])) == forgets
+        assert with_torch_cuda.lacks("channels_last", padded, "forward") is None
+        assert with_torch_cuda.lacks("channels_last", bare, "backward") is None
+    finally:
+        with_torch_cuda._forgets_padding.cache_clear()
+
+
 @pytest.mark.parametrize("setting", ["contiguous", "channels_last"])
 def test_training(waited: list[int], setting: str) -> None:
     check_training(with_torch_cuda.trainer(setting, NETWORKS[1]), NETWORKS[1])
