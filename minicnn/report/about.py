@@ -75,8 +75,8 @@ def curves(run: Record) -> Html:
                  if best else "No images were held out for validation, so the last weights are those that were saved.")
     smoothed = files.number(run.config, "label_smoothing") or 0
     return joined(
-        paragraph(f"Training values are means over an epoch, while the network changes and its images are augmented; validation "
-                  f"comes after it. {explained}"
+        paragraph(f"Training values are means over an epoch, taken while the network changes, on augmented images where the recipe "
+                  f"augments; validation comes after it. {explained}"
                   + (f" The loss holds label smoothing of {smoothed:g}, so it does not fall to 0." if smoothed else "")),
         element("div",
                 line_chart("loss", [line("loss", "training", "one"), line("validation_loss", "validation", "two")],

@@ -10,6 +10,7 @@ from minicnn import inspect
 from minicnn.autograd import no_grad
 from minicnn.data import ArrayDataset, Normalize
 from minicnn.inspect.summarizing import Summary, units
+from minicnn.inspect.summarizing.memory.step import training_memory
 from minicnn.nn import Module
 from minicnn.nn.functional import log_softmax
 from minicnn.report import pictures
@@ -122,10 +123,8 @@ def _layers(found: Summary) -> Html:
 def _memory(model: Module, shape: Sequence[int], batch: int, optimizer: str) -> Html | None:
     """What a step takes at its peak, in a sentence."""
     try:
-        memory = inspect.summary(model, shape, batch=batch, optimizer=optimizer).memory
-    except (ValueError, TypeError, MemoryError):               # an optimiser whose state is not known there
-        return None
-    if memory is None or not memory.peak:
+        memory = training_memory(model, tuple(shape), batch, optimizer)        # predicted from a few images, whatever the batch
+    except (ValueError, TypeError, MemoryError):               # such as an optimiser whose state is not known there
         return None
     parts = sorted((part for part in memory.parts.items() if part[1] >= memory.peak / 100), key=lambda part: -part[1])
     held = ", ".join(f"{name} {units.size(nbytes)}" for name, nbytes in parts)
