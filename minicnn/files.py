@@ -1,14 +1,17 @@
 """Writing a file so that it is either whole or not there."""
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
 
-def write_whole(path: str | Path, data: bytes | str) -> None:
+def write_whole(path: str | Path, data: bytes | str, keep: str | Path | None = None) -> None:
     """Write `data` beside `path` as a hidden .part file, flush it to the disk, and only then give it its name.
 
     A crash or a full disk leaves what was there before. Raises OSError with the path and the reason.
+    keep: a second path, in the same folder, which the file that was there before is given: `path` is missing for a moment, but at every
+    moment one of the two names holds a whole file, provided that `path` did.
     """
     path = Path(path)
     part = path.with_name(f".{path.name}.part")
@@ -18,9 +21,22 @@ def write_whole(path: str | Path, data: bytes | str) -> None:
                 file.write(data.encode() if isinstance(data, str) else data)
                 file.flush()
                 os.fsync(file.fileno())
+            if keep is not None and path.exists():
+                os.replace(path, keep)
             os.replace(part, path)
+            _flush_folder(path.parent)
         except BaseException:
             part.unlink(missing_ok=True)
             raise
     except OSError as error:
         raise OSError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _flush_folder(folder: Path) -> None:
+    """A new name is on the disk only when its folder is. Windows opens no folders, and some file systems flush none."""
+    with contextlib.suppress(OSError):
+        number = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,22 @@ def manual_seed(seed: int) -> np.random.Generator:
     global _generator
     _generator = np.random.default_rng(seed)
     return _generator
+
+
+def get_rng_state() -> dict[str, Any]:
+    """Where the stream is, as words and whole numbers: `set_rng_state` goes on from there."""
+    return _generator.bit_generator.state
+
+
+def set_rng_state(state: dict[str, Any]) -> None:
+    """Let the stream go on from a state of `get_rng_state`. Raises ValueError, and changes nothing, when it is none."""
+    global _generator
+    generator = np.random.default_rng(0)
+    try:
+        generator.bit_generator.state = state
+    except (TypeError, KeyError, OverflowError, ValueError) as error:
+        raise ValueError(f"not the state of a stream of random numbers ({type(error).__name__}: {error})") from error
+    _generator = generator
 
 
 @contextlib.contextmanager

@@ -47,12 +47,13 @@ def test_train_without_options_learns_the_digits(tmp_path: Path, monkeypatch: py
     assert re.fullmatch(r"model    digits \(DigitsNet\): [\d,]+ parameters", lines[2])
     assert lines[6] == f"backend  {kernels.backend()}, seed {seed}"
     assert re.fullmatch(r"epoch  1/\d+  loss \d\.\d{4}  accuracy  [ \d]\d\.\d\d%  (validation  [ \d]\d\.\d\d%  )?[\d,]+ images/s", lines[7])
-    assert all(len(line) <= 80 for line in lines[:-2]), "what does not fit a terminal of 80 columns"
+    assert all(len(line) <= 80 for line in lines[:-4]), "what does not fit a terminal of 80 columns"
     assert "true |   0   1   2   3   4   5   6   7   8   9  found" in output
-    found = re.fullmatch(r"test accuracy (\d\d\.\d\d)% \((\d+) of 360\)", lines[-3])
-    assert found, lines[-3]
+    found = re.fullmatch(r"test accuracy (\d\d\.\d\d)% \((\d+) of 360\)", lines[-5])
+    assert found, lines[-5]
     assert int(found[2]) / 360 >= 0.98
-    assert lines[-2:] == [f"saved in runs/{folder.name}", f"next: minicnn predict runs/{folder.name} runs/{folder.name}/examples/*.png"]
+    assert lines[-4:] == [f"saved in runs/{folder.name}", f"report: runs/{folder.name}/report.html",
+                          f"next: minicnn predict runs/{folder.name} runs/{folder.name}/examples/*.png", "      minicnn runs"]
 
     _, test = load("digits")                                   # what was saved, on PNG files of the test images
     picked = range(0, 360, 9)
@@ -232,7 +233,7 @@ DATASETS = "digits, mnist, fashion-mnist, cifar-10; or the path of a folder with
     ("train --seed -1", 1, "error: seed is -1, expected at least 0"),
     ("train --dataset digit", 1, f"error: unknown dataset 'digit' (did you mean 'digits'?); there are: {DATASETS}"),
     ("train --model resnet9", 1, f"error: unknown model 'resnet9' (did you mean 'resnet8'?); there are: {NAMES}"),
-    ("train --optimizer rms", 1, "error: unknown optimizer 'rms'; there are: adamw, adam, sgd"),
+    ("train --optimizer rms", 1, "error: unknown optimizer 'rms'; there are: adamw, adam, sgd, muon"),
     ("train --backend numpi", 1, f"error: unknown backend 'numpi' (did you mean 'numpy'?); there are: {BACKENDS}"),
     ("train --model vgg16", 1, "error: VGG16: images of 8x8 are too small: height and width must be at least 32 "
                                "(its five max pools divide it by 32)"),
@@ -322,7 +323,8 @@ def test_ctrl_c_saves_the_network_and_exits_with_130(tmp_path: Path) -> None:
         _, errors = process.communicate()
     (folder,) = tmp_path.iterdir()
     assert process.returncode == 130
-    assert re.fullmatch(rf"interrupted in epoch \d+; the network so far is saved in {folder}\n", errors)
+    where = r"(in epoch \d+, batch \d+ of \d+|after epoch \d+)"
+    assert re.fullmatch(rf"interrupted {where}; go on with: minicnn train --resume {folder}\n", errors)
     load_checkpoint(folder / "last.safetensors")
     assert not list(folder.glob(".*"))
 

@@ -23,6 +23,7 @@ MOST_CLASSES = 20                                              # a larger confus
 
 
 def train(
+    context: typer.Context,
     dataset: Annotated[str | None, typer.Option(
         help="digits, mnist, fashion-mnist, cifar-10, or a folder with one sub-folder of images a class.", show_default="digits")] = None,
     recipe: Annotated[str | None, typer.Option(
@@ -50,6 +51,8 @@ def train(
     tensorboard: Annotated[bool, typer.Option(
         "--tensorboard", help="Write event files too: `tensorboard --logdir runs` shows them.")] = False,
     doctor: Annotated[bool, typer.Option("--doctor", help="Watch the training and print on stderr how healthy it was.")] = False,
+    resume: Annotated[str | None, typer.Option(
+        metavar="RUN", help="Go on with the run in this folder, which was stopped, as if it had not been.", show_default=False)] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")] = False,
 ) -> None:
     """Train a network, test it, and save the run.
@@ -63,27 +66,36 @@ def train(
       minicnn train --dataset fashion-mnist --model lenet --epochs 5
       minicnn train --recipe fashion-fast
       minicnn train --dataset ~/pictures/birds --image-size 64 --seed 1
+      minicnn train --resume runs/2026-01-31-120000-digits-digits
     """
+    from minicnn.cli import resuming
     from minicnn.training.experiment import Experiment
     from minicnn.training.progress import Download, Quiet, show
     from minicnn.training.recipe_file import recipe_for
     from minicnn.training.tensorboard import TensorBoard
 
-    chosen = recipe_for(dataset, recipe, model=model, epochs=epochs, batch_size=batch_size, lr=lr, optimizer=optimizer,
-                        weight_decay=weight_decay, label_smoothing=label_smoothing, validation=validation, image_size=image_size, seed=seed)
+    stopped = None if resume is None else resuming.stopped_run(context, resume)
+    if resume is not None and stopped is None:
+        return
+    chosen = stopped.recipe if stopped else recipe_for(
+        dataset, recipe, model=model, epochs=epochs, batch_size=batch_size, lr=lr, optimizer=optimizer, weight_decay=weight_decay,
+        label_smoothing=label_smoothing, validation=validation, image_size=image_size, seed=seed)
     if no_augment:
         chosen = chosen.without_augmentation()
     board = TensorBoard(dataclasses.asdict(chosen)) if tensorboard else None
     console = options.console()
-    with options.backend(backend) as device:
+    with options.backend(backend or (stopped and stopped.backend)) as device:
         with Download(console) as download:
-            experiment = Experiment.prepare(chosen, data, None if quiet else download, device)
+            told = None if quiet else download
+            experiment = Experiment.resume(stopped, data, told, device) if stopped else Experiment.prepare(chosen, data, told, device)
+        if stopped:
+            resuming.say_how(stopped, experiment)
         if not quiet:
             _print_plan(console, experiment)
         validated = len(experiment.validation or ())
         with board or contextlib.nullcontext():
             result = experiment.run(out, lambda epochs, images: Quiet() if quiet else show(console, epochs, images, validated), doctor,
-                                    name, board and (lambda folder: board.open(folder, len(experiment.train))))
+                                    name, (lambda folder: board.open(folder, len(experiment.train))) if board else None)
             if board:
                 board.test(result.test)
         page = _report(experiment, result)
@@ -104,6 +116,7 @@ def _print_plan(console: Console, experiment: Experiment) -> None:
         ("steps", f"{recipe.optimizer}, one-cycle up to lr {recipe.lr:g}, weight decay {recipe.weight_decay:g}"),
         ("augment", ", ".join(map(repr, steps)) or "nothing"),
         ("backend", f"{experiment.backend}, seed {recipe.seed}"),
+        *([("resume", experiment.stopped.place)] if experiment.stopped else []),
     ):
         console.print(f"{name:9}{text}")
 

@@ -56,13 +56,23 @@ def save(path: str | Path, model: Module, description: Description) -> None:
 
     Raises OSError; then no file is left, or the old one.
     """
+    save_arrays(path, arrays_of(model), description)
+
+
+def save_arrays(path: str | Path, arrays: dict[str, np.ndarray], description: Description) -> None:
+    """The same, of weights that `arrays_of` gave."""
     from safetensors.numpy import save as serialize
 
-    # Copies in row-major order: safetensors reads memory from front to back, whatever the strides say.
-    arrays = {name: np.array(devices.host(tensor.array), order="C") for name, tensor in model.state_dict().items()}
     text = json.dumps(asdict(description), sort_keys=True)
-    header = json.dumps({"version": VERSION, "sha256": _digest(arrays, text), "description": text})
+    header = json.dumps({"version": VERSION, "sha256": digest(arrays, text), "description": text})
     write_whole(path, serialize(arrays, {KEY: header}))        # one key: safetensors writes several in random order
+
+
+def arrays_of(module: Module) -> dict[str, np.ndarray]:
+    """Copies of all weights and buffers, on the CPU, in row-major order: safetensors reads memory from front to back, whatever the
+    strides say.
+    """
+    return {name: np.array(devices.host(tensor.array), order="C") for name, tensor in module.state_dict().items()}
 
 
 def load(path: str | Path) -> tuple[Module, Description]:
@@ -90,7 +100,7 @@ def _checked_description(path: str | Path, arrays: Mapping[str, Any], header: st
     try:
         values = json.loads(header)
         version, text = values["version"], values["description"]
-        whole = _digest(arrays, text) == values["sha256"]
+        whole = digest(arrays, text) == values["sha256"]
     except (ValueError, TypeError, KeyError, AttributeError):
         version, text, whole = VERSION, "", False
     if version != VERSION:
@@ -101,10 +111,10 @@ def _checked_description(path: str | Path, arrays: Mapping[str, Any], header: st
     return text
 
 
-def _digest(arrays: Mapping[str, Any], text: str) -> str:
+def digest(arrays: Mapping[str, Any], text: str) -> str:
     """SHA-256 of the description and of every array's name, dtype, shape and bytes."""
-    digest = hashlib.sha256(text.encode())
+    found = hashlib.sha256(text.encode())
     for name in sorted(arrays):
-        digest.update(f"\n{name} {arrays[name].dtype} {arrays[name].shape}\n".encode())
-        digest.update(arrays[name].tobytes())
-    return digest.hexdigest()
+        found.update(f"\n{name} {arrays[name].dtype} {arrays[name].shape}\n".encode())
+        found.update(arrays[name].tobytes())
+    return found.hexdigest()

@@ -16,13 +16,20 @@ from minicnn import __version__, kernels, random
 from minicnn.data import ArrayDataset, Compose, DataLoader
 from minicnn.data.sources import NAMES
 from minicnn.nn import CrossEntropyLoss, Module
-from minicnn.training import images, plots, recipe_file
+from minicnn.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from minicnn.training import images, plots, recipe_file, snapshot
+from minicnn.training.autosave import SECONDS, Autosave, how_to_go_on
 from minicnn.training.checkpoint import Description
+from minicnn.training.divergence import Diverged
 from minicnn.training.environment import environment
+from minicnn.training.history import Position
 from minicnn.training.images import Statistics
+from minicnn.training.interruption import Interrupted, Stop
 from minicnn.training.loop import Evaluation, Observer, device_of, evaluate, fit
 from minicnn.training.recipe import Recipe
 from minicnn.training.run_folder import LAST, Run
+from minicnn.training.stopped import Stopped, images_are_at, whole_of
+from minicnn.training.training_state import TrainingState
 
 Display = Callable[[int, int], AbstractContextManager[Observer]]     # (epochs, images an epoch) -> an observer
 Watch = Callable[[Path], Observer]                             # a run's folder -> an observer that writes into it
@@ -30,7 +37,10 @@ Watch = Callable[[Path], Observer]                             # a run's folder 
 
 @dataclass(frozen=True)
 class Experiment:
-    """A recipe with its images read and its network built: ready to run."""
+    """A recipe with its images read and its network built: ready to run.
+
+    root: the folder that was searched for the images first. stopped: the run that this one goes on with.
+    """
     recipe: Recipe
     train: ArrayDataset
     validation: ArrayDataset | None
@@ -38,6 +48,8 @@ class Experiment:
     statistics: Statistics
     model: Module
     description: Description
+    root: str | Path | None = None
+    stopped: Stopped | None = None
 
     @classmethod
     def prepare(cls, recipe: Recipe, data: str | Path | None = None, progress: Any = None, device: str = "cpu") -> Experiment:
@@ -49,7 +61,18 @@ class Experiment:
         description = Description(recipe.model, C, (H, W), train.classes, statistics.mean, statistics.std, statistics.background,
                                   recipe.options)
         random.manual_seed(recipe.seed)
-        return cls(recipe, train, validation, test, statistics, description.build().to(device), description)
+        return cls(recipe, train, validation, test, statistics, description.build().to(device), description, data)
+
+    @classmethod
+    def resume(cls, stopped: Stopped, data: str | Path | None = None, progress: Any = None, device: str = "cpu") -> Experiment:
+        """The same for a run that was stopped: `run` goes on with it. data: instead of the folder that the images were found in then.
+
+        Raises ValueError when the images are not those that it was trained on.
+        """
+        with stopped.checked():
+            found = cls.prepare(stopped.recipe, data or stopped.root, progress, device)
+            stopped.check_images(found.train, found.validation, found.test)
+        return dataclasses.replace(found, stopped=stopped)
 
     @property
     def backend(self) -> str:
@@ -57,33 +80,61 @@ class Experiment:
         where = device_of(self.model).type
         return kernels.backend() if where == "cpu" else where
 
-    def run(self, out: str | Path, display: Display, doctor: bool = False, name: str | None = None, watch: Watch | None = None) -> Result:
-        """Train, test the best weights, and save all into a new folder of `out`. doctor: as in `fit`.
-        name: of the folder, instead of the date, the dataset and the model. watch: makes one more observer, such as TensorBoard's.
+    def run(self, out: str | Path, display: Display, doctor: bool = False, name: str | None = None, watch: Watch | None = None,
+            every: float = SECONDS) -> Result:
+        """Train, test the best weights, and save all into a new folder of `out`, or into that of the run that this goes on with.
 
-        Ctrl-C saves the network as it is and raises Interrupted. A failure is noted in the folder's result.json and raised on.
+        doctor: as in `fit`. name: of the folder, instead of the date, the dataset and the model. watch: makes one more observer, such as
+        TensorBoard's. every: seconds between two checkpoints; see `Autosave`.
+
+        Ctrl-C or SIGTERM saves a checkpoint after the batch and raises Interrupted; a second one raises it at once. A failure is noted in
+        the folder's result.json and raised on. `Experiment.resume(Stopped.find(folder)).run(...)` goes on after any of them.
         """
         recipe, normalize = self.recipe, self.statistics.normalize()
         loader = DataLoader(self.train, recipe.batch_size, shuffle=True, drop_last=len(self.train) >= recipe.batch_size, seed=recipe.seed,
                             transform=Compose([recipe.augmentation(self.description.image_size), normalize]))
         measured = [part and DataLoader(part, max(recipe.batch_size, 256), transform=normalize) for part in (self.validation, self.test)]
-        optimizer = recipe.build_optimizer(self.model)
-        scheduler = recipe.build_schedule(optimizer, len(loader))
         loss_function = CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
-        run = Run(out, name or f"{time.strftime('%Y-%m-%d-%H%M%S')}-{self._name()}", self.model, self.description, self._config(),
-                  recipe_file.write(recipe))
-        per_epoch = min(len(loader) * recipe.batch_size, len(self.train))
-        with _noted(run):
-            run.write_json("environment.json", environment())
+        state = self._state(len(loader))
+        if self.stopped:
+            with self.stopped.checked():
+                state.restore(self.stopped.snapshot)
+        run = self._folder(out, name, state)
+        with Stop() as stop, _noted(run, autosave := self._autosave(run, state, len(loader), stop, every)):
             watching = [watch(run.folder)] if watch else []
-            with display(recipe.epochs, per_epoch) as shown:
-                started = time.perf_counter()
-                fit(self.model, loader, measured[0], optimizer, recipe.epochs, scheduler, loss_function, (shown, run, *watching), doctor)
-                run.seconds = time.perf_counter() - started
-            run.restore_best()
+            with display(recipe.epochs, min(len(loader) * recipe.batch_size, len(self.train))) as shown:
+                fit(self.model, loader, measured[0], state.optimizer, recipe.epochs, state.scheduler, loss_function,
+                    (shown, run, *watching, autosave), doctor, state.average, state.position)
+                run.seconds = state.position.elapsed
+            run.load_best(self.model)
             test = evaluate(self.model, measured[1], loss_function)
+            pictures = self._pictures(run, normalize)
             run.finish("finished", test)
-        return Result(run.folder, test, *self._pictures(run, normalize))
+            snapshot.remove(run.folder)
+        return Result(run.folder, test, *pictures)
+
+    def _state(self, batches: int) -> TrainingState:
+        """The beginning of the training."""
+        optimizer = self.recipe.build_optimizer(self.model)
+        scheduler = self.recipe.build_schedule(optimizer, batches)
+        ema = self.recipe.ema
+        average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(ema), use_buffers=True) if ema else None
+        return TrainingState(self.model, optimizer, scheduler, average, Position())
+
+    def _folder(self, out: str | Path, name: str | None, state: TrainingState) -> Run:
+        """The run's folder: a new one, or that of the run that was stopped."""
+        if self.stopped:
+            run = Run(self.stopped.folder, state.result, self.description)
+            run.go_on(state.position.history, self.stopped.best, last=state.position.batch == 0)
+            return run
+        name = name or f"{time.strftime('%Y-%m-%d-%H%M%S')}-{self._name()}"
+        return Run.create(out, name, state.result, self.description, self._config(), recipe_file.write(self.recipe))
+
+    def _autosave(self, run: Run, state: TrainingState, batches: int, stop: Stop, every: float) -> Autosave:
+        about = {"recipe": recipe_file.write(images_are_at(self.recipe)), "name": self.recipe.name, "backend": self.backend,
+                 "versions": versions(), "root": str(Path(self.root).resolve()) if self.root else None,
+                 "images": whole_of(self.train, self.validation, self.test)}
+        return Autosave(run, state, about, batches, stop, every, sound=not (self.stopped and self.stopped.problem))
 
     def _name(self) -> str:
         recipe = self.recipe
@@ -116,10 +167,6 @@ class Result:
     figures: bool
 
 
-class Interrupted(KeyboardInterrupt):
-    """Ctrl-C during training; the text says where the network was saved."""
-
-
 def versions() -> dict[str, str]:
     """Of minicnn and what it computes with."""
     installed = [name for name in ("numpy", "numba") if importlib.util.find_spec(name)]
@@ -131,15 +178,24 @@ def parameter_count(model: Module) -> int:
 
 
 @contextlib.contextmanager
-def _noted(run: Run) -> Iterator[None]:
-    """Whatever ends the run early is written into its folder, as far as the disk still takes it."""
+def _noted(run: Run, autosave: Autosave) -> Iterator[None]:
+    """Whatever ends the run early is written into its folder, as far as the disk still takes it, and says what is left of it."""
     try:
+        if autosave.state.position.at_start:
+            run.write_json("environment.json", environment())
+            autosave.write()
         yield
-    except KeyboardInterrupt:
-        run.save(LAST)
+    except KeyboardInterrupt as stop:
+        run.seconds = autosave.state.position.elapsed
         run.finish("interrupted")
-        raise Interrupted(f"interrupted in epoch {len(run.history) + 1}; the network so far is saved in {run.folder}") from None
+        raise (stop if isinstance(stop, Interrupted) else autosave.interrupted()) from None
     except Exception as error:
+        kept = f"the weights of epoch {len(run.history)} are kept in {run.folder / LAST}" if run.history else ""
+        if isinstance(error, Diverged):
+            error = error.with_kept(kept)
+        elif isinstance(error, OSError):
+            error = OSError(f"{error}; go on with: {how_to_go_on(run.folder)}")
         with contextlib.suppress(OSError):
+            run.seconds = autosave.state.position.elapsed
             run.finish("failed", error=str(error))
-        raise
+        raise error from error.__cause__

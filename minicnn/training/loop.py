@@ -6,7 +6,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +17,11 @@ from minicnn.kernels import devices
 from minicnn.nn import Module
 from minicnn.nn.functional import cross_entropy
 from minicnn.optim import Optimizer
+from minicnn.optim.swa_utils import AveragedModel
+from minicnn.random import get_rng_state
 from minicnn.tensor import Tensor
+from minicnn.training import divergence
+from minicnn.training.history import Epoch, Evaluation, Position
 from minicnn.training.metrics import confusion_matrix, predictions
 
 if TYPE_CHECKING:
@@ -25,40 +29,6 @@ if TYPE_CHECKING:
 
 Loss = Callable[[Any, Any], Any]
 QUIETLY = np.errstate(over="ignore", invalid="ignore")         # the loops look for NaN themselves, and say where it came up
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """How a network did on a set of images: the mean loss, and confusion[t, p], the images of class t taken for class p."""
-    loss: float
-    confusion: np.ndarray
-
-    @property
-    def images(self) -> int:
-        return int(self.confusion.sum())
-
-    @property
-    def correct(self) -> int:
-        return int(np.trace(self.confusion))
-
-    @property
-    def accuracy(self) -> float:
-        return self.correct / self.images
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """One pass over the training images. `loss` and `accuracy` are means over the batches as they were trained on.
-
-    validation: how the network did after it on the images that were held out; None when there are none.
-    """
-    number: int
-    lr: float
-    loss: float
-    accuracy: float
-    validation: Evaluation | None
-    seconds: float
-    images_per_second: float
 
 
 class Observer:
@@ -76,33 +46,61 @@ class Observer:
 
 @QUIETLY
 def fit(model: Module, train: Iterable[Any], validation: Iterable[Any] | None, optimizer: Optimizer, epochs: int, scheduler: Any = None,
-        loss_function: Loss = cross_entropy, observers: Iterable[Observer | Doctor] = (), doctor: bool = False) -> list[Epoch]:
-    """Train `model` for `epochs` passes over `train`, measuring it on `validation` after each.
+        loss_function: Loss = cross_entropy, observers: Iterable[Observer | Doctor] = (), doctor: bool = False,
+        average: AveragedModel | None = None, position: Position | None = None) -> list[Epoch]:
+    """Train `model` for `epochs` passes over `train`, measuring it on `validation` after each. Returns one Epoch a pass.
 
     train, validation: loaders of (images (N, C, H, W), labels (N,)) batches. Each batch is copied to the device of the model's
     parameters; what comes back of a step is its loss and how many it predicted right, in one copy.
     scheduler: stepped after every *batch*. observers: told of every batch and epoch.
     doctor: watch the training (loss at step 0, sizes of steps and gradients, filters that do not move, dead units) and print the verdicts
         on stderr at its end, also when it fails; to have them as an object, pass a `minicnn.inspect.health.Doctor` as an observer.
+    average: takes in the weights after every step; then it is the average that is measured on `validation`.
+    position: where to go on from, and kept up to date; by default the beginning. Model, optimiser, scheduler, average and
+        `minicnn.random` must stand there already; `train` is told by its `set_epoch(epoch, batch)`, or is passed over up to there.
 
-    Raises FloatingPointError when the loss is NaN or infinite, before that batch has changed a weight.
+    Raises Diverged, a FloatingPointError, when a loss or a gradient is NaN or infinite, before that batch has changed a weight; it says
+    where the first such number came up.
     """
     if epochs < 1:
         raise ValueError(f"fit: epochs is {epochs}, expected at least 1")
     observers = list(observers)
     if doctor:
         with _examined() as examiner:
-            return fit(model, train, validation, optimizer, epochs, scheduler, loss_function, [*observers, examiner])
-    history = []
-    for number in range(1, epochs + 1):
-        lr, started = optimizer.param_groups[0]["lr"], time.perf_counter()
-        images, loss, share = _train_epoch(number, model, train, optimizer, scheduler, loss_function, observers)
-        seconds = time.perf_counter() - started
-        found = None if validation is None else evaluate(model, validation, loss_function)
-        history.append(Epoch(number, lr, loss, share, found, seconds, images / seconds))
+            watched = [*observers, examiner]
+            return fit(model, train, validation, optimizer, epochs, scheduler, loss_function, watched, False, average, position)
+    rest = None if position is None or position.at_start else _rest(train, position)
+    position = position or Position()
+    clock = _Clock(position)
+    while position.epoch <= epochs:
+        batches, rest = train if rest is None else rest, None
+        _train_epoch(model, batches, optimizer, scheduler, loss_function, observers, average, position, clock)
+        divergence.check_weights(f"after epoch {position.epoch}", model, average)
+        found = None if validation is None else evaluate(average.module if average else model, validation, loss_function)
+        done = position.next_epoch(found)
+        clock.tick()
         for observer in observers:
-            observer.epoch(history[-1])
-    return history
+            observer.epoch(done)
+    return position.history
+
+
+class _Clock:
+    """Counts in a Position the seconds of its epoch's training and of everything, from where an earlier training stopped."""
+
+    def __init__(self, position: Position) -> None:
+        self.position, self.begun = position, time.perf_counter() - position.elapsed
+        self.start()
+
+    def start(self) -> None:
+        """The epoch's training begins, or goes on."""
+        self.epoch_begun = time.perf_counter() - self.position.seconds
+
+    def tick(self, epoch: bool = False) -> None:
+        """A batch of the epoch is done, or something else."""
+        now = time.perf_counter()
+        self.position.elapsed = now - self.begun
+        if epoch:
+            self.position.seconds = now - self.epoch_begun
 
 
 @contextlib.contextmanager
@@ -118,35 +116,47 @@ def _examined() -> Iterator[Doctor]:
             print(watching.report(), file=sys.stderr)
 
 
-def _train_epoch(number: int, model: Module, train: Iterable[Any], optimizer: Optimizer, scheduler: Any, loss_function: Loss,
-                 observers: Iterable[Observer | Doctor]) -> tuple[int, float, float]:
-    """One pass. Returns the number of images, their mean loss and the share predicted right."""
+def _train_epoch(model: Module, train: Iterable[Any], optimizer: Optimizer, scheduler: Any, loss_function: Loss,
+                 observers: Iterable[Observer | Doctor], average: AveragedModel | None, position: Position, clock: _Clock) -> None:
+    """One pass, or what is left of it."""
     model.train()
     where = device_of(model)
-    seen, total, correct = 0, 0.0, 0
-    for batch, (images, labels) in enumerate(train, 1):
+    if not position.batch:
+        position.lr = optimizer.param_groups[0]["lr"]
+    clock.start()
+    for images, labels in train:
         images, labels = images.to(where), labels.to(where)
+        stream = get_rng_state()
         optimizer.zero_grad()
         logits = model(images)
         loss = loss_function(logits, labels)
         loss.backward()
         value, right = _fetched(loss, logits, labels)
-        if not math.isfinite(value):
-            raise FloatingPointError(f"training diverged: the loss is {value} in epoch {number}, batch {batch}, at learning rate "
-                                     f"{optimizer.param_groups[0]['lr']:.3g}; try a smaller learning rate")
+        if not (math.isfinite(value) and divergence.finite_gradients(model)):
+            raise divergence.explained(model, images, labels, loss_function, stream, value,
+                                       f"in epoch {position.epoch}, batch {position.batch + 1}, at learning rate "
+                                       f"{optimizer.param_groups[0]['lr']:.3g}")
         for observer in observers:
             observer.before_step(model, images, labels, logits, value)
         optimizer.step()
         if scheduler is not None:
             scheduler.step()
-        seen += len(images)
-        total += value * len(images)
-        correct += right
+        if average is not None:
+            average.update_parameters(model)
+        position.add(len(images), value, right)
+        clock.tick(epoch=True)
         for observer in observers:
-            observer.batch(number, seen, total / seen, correct / seen)
-    if not seen:
+            observer.batch(position.epoch, position.images, *position.means)
+    if not position.batch:
         raise ValueError("fit: the training loader gave no batch")
-    return seen, total / seen, correct / seen
+
+
+def _rest(train: Iterable[Any], position: Position) -> Iterable[Any]:
+    """The batches of the position's epoch that are not done yet."""
+    if hasattr(train, "set_epoch"):
+        train.set_epoch(position.epoch - 1, position.batch)
+        return train
+    return islice(train, position.batch, None)
 
 
 def device_of(model: Module) -> device:

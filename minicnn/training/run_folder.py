@@ -17,38 +17,69 @@ BEST, LAST = "best.safetensors", "last.safetensors"
 
 
 class Run(Observer):
-    """A new folder `parent`/`name`, and what is written into it: every file whole, as soon as it is known.
+    """The folder of a run, and what is written into it: every file whole, as soon as it is known.
 
         config.json             what was asked for          recipe.toml      the same, to copy, edit and train again
         environment.json        what it is computed on      metrics.jsonl    a line an epoch
         last.safetensors        the network so far          best.safetensors the network when it did best on the validation images
         confusion_matrix.csv    on the test images          result.json      finished, interrupted or failed; the test; seconds of training
         *.png                   pictures, and example images
+        checkpoint.safetensors, checkpoint-previous.safetensors    to go on from, until it is finished: see `minicnn.training.snapshot`
 
     The best of several equal epochs is the latest; without validation images it is the last.
+
+    model: the network that is saved. history: its epochs. best: its weights after the best of them, where that is not simply the last.
     """
 
-    def __init__(self, parent: str | Path, name: str, model: Module, description: Description, config: dict[str, Any],
-                 recipe: str = "") -> None:
-        self.folder = _new_folder(Path(parent), name)
-        self.model, self.description = model, description
+    def __init__(self, folder: Path, model: Module, description: Description) -> None:
+        self.folder, self.model, self.description = folder, model, description
         self.history: list[Epoch] = []
+        self.best: dict[str, np.ndarray] = {}
         self.seconds = 0.0                                     # of training and validation
+
+    @classmethod
+    def create(cls, parent: str | Path, name: str, model: Module, description: Description, config: dict[str, Any],
+               recipe: str = "") -> Run:
+        """A new folder of `parent`. Raises OSError, and leaves no folder, when it cannot be written into."""
+        run = cls(_new_folder(Path(parent), name), model, description)
         try:
-            self.write_json("config.json", config)
-            write_whole(self.folder / "recipe.toml", recipe)
+            run.write_json("config.json", config)
+            write_whole(run.folder / "recipe.toml", recipe)
         except OSError:
-            for name in ("config.json", "recipe.toml"):
-                (self.folder / name).unlink(missing_ok=True)
-            self.folder.rmdir()
+            for file in ("config.json", "recipe.toml"):
+                (run.folder / file).unlink(missing_ok=True)
+            run.folder.rmdir()
             raise
+        return run
+
+    def go_on(self, history: list[Epoch], best: dict[str, np.ndarray], last: bool) -> None:
+        """Take up a run that was stopped: what its folder says of later epochs, or may not have been told yet, is as it was then.
+
+        last: whether the model is what it was after the last of these epochs.
+        """
+        self.history, self.best = list(history), best
+        (self.folder / "result.json").unlink(missing_ok=True)
+        if not history:
+            (self.folder / "metrics.jsonl").unlink(missing_ok=True)
+            return
+        self._write_metrics()
+        if last:
+            self.save(LAST)
+        if best:
+            checkpoint.save_arrays(self.folder / BEST, best, self.description)
+        elif last:
+            self.save(BEST)
 
     def epoch(self, epoch: Epoch) -> None:
         self.history.append(epoch)
-        write_whole(self.folder / "metrics.jsonl", "".join(json.dumps(_numbers(e)) + "\n" for e in self.history))
+        self._write_metrics()
         self.save(LAST)
         if self.best_epoch == epoch.number:
             self.save(BEST)
+            self.best = checkpoint.arrays_of(self.model) if epoch.validation else {}
+
+    def _write_metrics(self) -> None:
+        write_whole(self.folder / "metrics.jsonl", "".join(json.dumps(_numbers(e)) + "\n" for e in self.history))
 
     @property
     def best_epoch(self) -> int:
@@ -58,10 +89,9 @@ class Run(Observer):
     def save(self, name: str) -> None:
         checkpoint.save(self.folder / name, self.model, self.description)
 
-    def restore_best(self) -> None:
-        """Give the model the best weights again."""
-        if self.best_epoch != self.history[-1].number:
-            self.model.load_state_dict(checkpoint.load(self.folder / BEST)[0].state_dict())
+    def load_best(self, model: Module) -> None:
+        """Give a model of the same kind the best weights."""
+        model.load_state_dict(self.best or checkpoint.arrays_of(self.model))
 
     def finish(self, status: str, test: Evaluation | None = None, error: str | None = None) -> None:
         """Write result.json and, when there was a test, confusion_matrix.csv."""

@@ -17,7 +17,7 @@ from safetensors.numpy import save as serialize
 from minicnn import nn
 from minicnn.files import write_whole
 from minicnn.training import Description, load_checkpoint, save_checkpoint
-from minicnn.training.checkpoint import _digest, read
+from minicnn.training.checkpoint import digest, read
 from tests.compare import assert_equal
 from tests.data.errors import says
 from tests.strategies import floats
@@ -106,7 +106,7 @@ def test_a_truncated_file_is_noticed(tmp_path: Path, whole: bytes, length: int) 
 def crafted(path: Path, about: dict[str, Any], arrays: dict[str, np.ndarray], version: int = 1) -> Path:
     """A file whose SHA-256 is right, whatever it says."""
     text = json.dumps(about)
-    header = {"version": version, "sha256": _digest(arrays, text), "description": text}
+    header = {"version": version, "sha256": digest(arrays, text), "description": text}
     path.write_bytes(serialize(arrays, {"minicnn": json.dumps(header)}))
     return path
 
@@ -166,7 +166,7 @@ def test_a_file_appears_only_when_it_is_whole(tmp_path: Path, monkeypatch: pytes
     seen: list[list[str]] = []
     monkeypatch.setattr(os, "fsync", lambda _: seen.append(sorted(p.name for p in tmp_path.iterdir())))
     write_whole(tmp_path / "file", "text")
-    assert seen == [[".file.part"]]
+    assert seen == [[".file.part"], ["file"]]                  # what is in the file, then its name in the folder
     assert (tmp_path / "file").read_text() == "text"
     with pytest.raises(OSError, match=r"^cannot write .*nowhere/file: No such file or directory$"):
         write_whole(tmp_path / "nowhere" / "file", "text")

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 from PIL import Image
 
 from minicnn.data import load
-from minicnn.training import Epoch, Experiment, Interrupted, Observer, Predictor, Result, load_checkpoint, recipe_file, recipe_for
+from minicnn.training import Experiment, Interrupted, Predictor, Result, load_checkpoint, recipe_file, recipe_for
 from minicnn.training.plots import png, spread
 from minicnn.training.progress import Quiet
 from minicnn.training.run_folder import Run
@@ -112,7 +113,7 @@ def test_the_same_seed_gives_the_same_network(result: Result, tmp_path: Path) ->
 
 def test_a_run_never_writes_into_another(tmp_path: Path) -> None:
     experiment = Experiment.prepare(QUICK)
-    folders = [Run(tmp_path / "a" / "b", "50% off", experiment.model, experiment.description, {}).folder for _ in range(3)]
+    folders = [Run.create(tmp_path / "a" / "b", "50% off", experiment.model, experiment.description, {}).folder for _ in range(3)]
     assert [f.name for f in folders] == [f"50% off{n}" for n in ("", "-2", "-3")]
     assert [names(f) for f in folders] == [["config.json", "recipe.toml"]] * 3
 
@@ -145,24 +146,22 @@ def test_a_disk_that_fills_up_keeps_the_last_whole_network(tmp_path: Path, monke
         replace(source, target)
 
     monkeypatch.setattr(os, "replace", fills_up)
-    with pytest.raises(OSError, match=r"^cannot write .*/last\.safetensors: No space left on device$"):
+    with pytest.raises(OSError, match=r"^cannot write .*/last\.safetensors: No space left on device; go on with: minicnn train --resume "):
         Experiment.prepare(QUICK).run(tmp_path, quiet)
     (folder,) = tmp_path.iterdir()
-    assert names(folder) == ["best.safetensors", "config.json", "environment.json", "last.safetensors", "metrics.jsonl", "recipe.toml",
-                             "result.json"]
+    assert names(folder) == ["best.safetensors", "checkpoint.safetensors", "config.json", "environment.json", "last.safetensors",
+                             "metrics.jsonl", "recipe.toml", "result.json"]
     for name in ("best.safetensors", "last.safetensors"):
         load_checkpoint(folder / name)
     ended = json.loads((folder / "result.json").read_text())
-    assert (ended["status"], ended["error"]) == ("failed", f"cannot write {folder}/last.safetensors: No space left on device")
+    assert (ended["status"], ended["error"]) == (
+        "failed", f"cannot write {folder}/last.safetensors: No space left on device; go on with: minicnn train --resume {folder}")
 
 
 class Stopping(Quiet):
     def batch(self, epoch: int, images: int, loss: float, accuracy: float) -> None:
-        if epoch == 2:
-            raise KeyboardInterrupt
-
-    def epoch(self, epoch: Epoch) -> None:
-        assert isinstance(self, Observer)
+        if (epoch, images) == (2, 384):
+            signal.raise_signal(signal.SIGINT)
 
 
 def test_ctrl_c_saves_the_network_as_it_is(tmp_path: Path) -> None:
@@ -170,7 +169,7 @@ def test_ctrl_c_saves_the_network_as_it_is(tmp_path: Path) -> None:
     with pytest.raises(Interrupted) as caught:
         experiment.run(tmp_path, lambda epochs, images: Stopping())
     (folder,) = tmp_path.iterdir()
-    assert str(caught.value) == f"interrupted in epoch 2; the network so far is saved in {folder}"
+    assert str(caught.value) == f"interrupted in epoch 2, batch 3 of 9; go on with: minicnn train --resume {folder}"
     assert json.loads((folder / "result.json").read_text())["status"] == "interrupted"
     loaded, _ = load_checkpoint(folder / "last.safetensors")
     for name, tensor in experiment.model.state_dict().items():
@@ -182,7 +181,7 @@ def test_a_run_that_diverges_says_so_and_leaves_a_note(tmp_path: Path) -> None:
     with pytest.raises(FloatingPointError, match=r"^training diverged: the loss is nan in epoch 1, batch "):
         Experiment.prepare(recipe).run(tmp_path, quiet)
     (folder,) = tmp_path.iterdir()
-    assert names(folder) == ["config.json", "environment.json", "recipe.toml", "result.json"]
+    assert names(folder) == ["checkpoint.safetensors", "config.json", "environment.json", "recipe.toml", "result.json"]
     assert json.loads((folder / "result.json").read_text())["status"] == "failed"
 
 
