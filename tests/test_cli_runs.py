@@ -165,12 +165,11 @@ def test_the_report_command(some: Path, tmp_path: Path) -> None:
         page = (run / "report.html").read_text()
         assert output == f"written to {'runs/whole' if given == 'whole' else run}/report.html ({len(page.encode()) / 1000:,.0f} kB)\n"
         assert "Worst mistakes" in check(page).headings
-    assert ok("report", run, "--out", tmp_path / "x.html", "--backend", "numpy").startswith(f"written to {tmp_path}/x.html")
+    assert ok("report", run, "--out", tmp_path / "x.html").startswith(f"written to {tmp_path}/x.html")
     failed = minicnn("report", "failed")
     assert failed.exit_code == 0
     assert failed.stderr == "note: No filters and layers: runs/failed is not a run of minicnn train: it has no best.safetensors.\n"
     assert refused("report", "none") == "error: none is not a run of minicnn train: there is no such folder"
-    assert refused("report", run, "--backend", "cuda-sim").startswith("error: ")
 
 
 def test_train_writes_the_page_and_says_what_is_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,12 +12,12 @@ def report(
     run: Annotated[str, typer.Argument(metavar="RUN", help="Folder that `minicnn train` saved, or its name in runs/.", show_default=False)],
     out: Annotated[str | None, typer.Option(metavar="FILE", help="Write it there.", show_default="report.html in the run's folder")] = None,
     data: options.Data = None,
-    backend: options.Backend = None,
 ) -> None:
-    """Write the page of a run: curves, confusion matrix, worst mistakes, filters, layers, speed, recipe, environment.
+    """Write the page of a run, one HTML file.
 
-    One HTML file that needs nothing else: no script, no other file, no network. `minicnn train` writes it at its end; a run that was
-    interrupted or failed has a page too, of what there is. Class names and some test images stand in it.
+    Curves, confusion matrix, worst mistakes, filters, layers, speed, recipe, environment. The file needs nothing else: no script, no other
+    file, no network. `minicnn train` writes it at its end; a run that was interrupted or failed has a page too, of what there is. Names of
+    classes and some test images stand in it.
 
     \b
     Examples:
@@ -26,9 +26,7 @@ def report(
     """
     from minicnn.report import record, write
 
-    with options.backend(backend) as device, options.compilation():
-        if device != "cpu":
-            raise ValueError(f"report computes on the CPU, with numba or numpy, not {device}: leave out --backend {device}")
+    with options.backend(None), options.compilation():         # on the CPU, whatever the run was trained on
         written = write(record.named(run), data=data, out=out)
     for sentence in written.missing:
         typer.echo(f"note: {sentence}", err=True)

@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 def runs(
     folders: Annotated[list[str] | None, typer.Argument(
-        metavar="[DIR | RUN...]", help="A folder of runs; or runs, by their folders or their names in runs/.", show_default="runs")] = None,
+        metavar="DIR|RUN", help="A folder of runs; or runs, by their folders or their names in runs/.", show_default="runs")] = None,
     sort: Annotated[str, typer.Option(help="Order: date (newest first), accuracy, validation, parameters, time or name.")] = "date",
     json: options.Json = False,
     picture: Annotated[str | None, typer.Option(metavar="FILE", help="Draw the learning curves of all of them into this .png, .svg or .pdf "
                                                 "file.", show_default="not drawn")] = None,
 ) -> None:
-    """List the runs of a folder, newest first, or compare some runs: settings that differ, and what came out.
+    """List runs, or compare some of them.
 
-    valid. and test are shares of validation and test images that are right, the validation's the best of its epochs; time is that of the
-    training.
+    The runs of a folder are listed, the newest first; of several runs the settings that differ and what came out are put side by side.
+    test is the share of test images that are right, validation the highest of the epochs, time that of the training.
 
     \b
     Examples:

@@ -41,7 +41,7 @@ def read_object(path: Path) -> dict[str, Any]:
 
 def parse_object(text: str) -> dict[str, Any]:
     try:
-        values = json.loads(text)
+        values = json.loads(text, parse_constant=lambda name: None)            # NaN and infinities, which JSON has not
     except (ValueError, RecursionError):
         raise ValueError("not JSON, or cut short") from None
     if not isinstance(values, dict):

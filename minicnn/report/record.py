@@ -148,9 +148,9 @@ def is_run(folder: Path) -> bool:
 
 
 def runs_in(folder: Path) -> tuple[list[Record], list[str]]:
-    """All runs of a folder, and the names of other folders in it. Raises ValueError where it is none."""
+    """All runs of a folder, and the names of other folders in it, hidden ones left out. Raises ValueError where it is none."""
     try:
-        inside = sorted(path for path in folder.iterdir() if path.is_dir())
+        inside = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     except OSError as error:
         raise ValueError(f"{folder}: no folder of runs ({error.strerror or error}): give the one of `minicnn train --out`") from None
     return [read(path) for path in inside if is_run(path)], [path.name for path in inside if not is_run(path)]

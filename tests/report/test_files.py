@@ -128,7 +128,7 @@ def test_any_damage_is_listed_and_no_more(tmp_path_factory: pytest.TempPathFacto
     for order in listing.ORDERS:
         listing.ordered(runs, order)
     json.dumps([listing.as_json(run) for run in runs], allow_nan=False)
-    json.dumps(comparison.as_json(runs))
+    json.dumps(comparison.as_json(runs), allow_nan=False)
 
 
 def damaged(whole: bytes, data: st.DataObject) -> bytes:
