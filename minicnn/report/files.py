@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -41,12 +42,18 @@ def read_object(path: Path) -> dict[str, Any]:
 
 def parse_object(text: str) -> dict[str, Any]:
     try:
-        values = json.loads(text, parse_constant=lambda name: None)            # NaN and infinities, which JSON has not
+        values = json.loads(text, parse_float=_finite, parse_constant=lambda name: None)       # JSON has neither NaN nor infinities
     except (ValueError, RecursionError):
         raise ValueError("not JSON, or cut short") from None
     if not isinstance(values, dict):
         raise ValueError("not a JSON object")
     return values
+
+
+def _finite(digits: str) -> float | None:
+    """1e999 is a number in JSON, but not here."""
+    value = float(digits)
+    return value if math.isfinite(value) else None
 
 
 def read_epochs(path: Path) -> tuple[list[dict[str, float]], str]:

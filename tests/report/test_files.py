@@ -58,6 +58,11 @@ def test_files_that_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert files.read_text(tmp_path / "large", 101) == " " * 101
 
 
+def test_what_is_no_finite_number_is_none(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text('{"a": NaN, "b": -Infinity, "c": 1e999, "d": [1.5, -1e999]}')
+    assert files.read_object(tmp_path / "x.json") == {"a": None, "b": None, "c": None, "d": [1.5, None]}
+
+
 @pytest.mark.parametrize(("lines", "kept", "wrong"), [
     (['{"epoch": 1}', '{"epoch": 2}'], [1, 2], ""), (['{"epoch": 1}', '{"epo'], [1], "line 2 is not JSON, or cut short"),
     (["", '{"epoch": 1}'], [1], "line 1 is not JSON, or cut short"),
