@@ -1,10 +1,14 @@
 """Which rung computes a convolution: looked up in a table by the size of the matrix product that it is.
 
-The table below was reasoned, not measured: what each tile wastes and how many blocks there are. `minicnn bench conv --tune` measures it
-anew on the GPU at hand, and what it finds is kept in the user's cache, for each model of GPU, and used from then on.
+The table below was measured by `minicnn bench conv --tune` on an NVIDIA H200: the time of whole calls, with what Python and CuPy take to
+launch a kernel, which on a GPU of this size is most of it up to some ten million multiply-adds. Where a product has few rows it was bent:
+there the direct rung stays where a depthwise convolution, whose product is of that class in every group, would leave all of a tile but a
+row empty. The command measures anew on the GPU at hand; what it finds is kept in the user's cache, for each model of GPU, and used from
+then on.
 """
 from __future__ import annotations
 
+import bisect
 import functools
 import itertools
 import json
@@ -20,6 +24,13 @@ RUNGS = ("direct", "im2col", "tiled", "blocked", "pipelined")      # tensor core
 _PRODUCT = (4, 32, 64), (1024, 16384), (32,)                       # where a class of rows, columns, terms ends; one more is beyond
 ENDS = {"forward": _PRODUCT, "grad_input": _PRODUCT,               # columns are pixels, terms weights; in a weight gradient the reverse
         "grad_weight": ((4, 32, 64), (64, 512), (4096,))}
+
+_LETTERS = {rung[0]: rung for rung in RUNGS}                        # no two begin alike
+MEASURED = {                     # a word for each class of columns; in it a letter for a sum of few terms, and one for a sum of more
+    "forward":     {4: "dt dt dd", 32: "dt db bi", 64: "bt bb bi", math.inf: "dt bb bp"},
+    "grad_input":  {4: "dt dt di", 32: "dt bb bi", 64: "dt bb bp", math.inf: "bt tb bp"},
+    "grad_weight": {4: "dd dp bp", 32: "db bp pp", 64: "db bp pp", math.inf: "bb bp pp"},
+}
 
 Size = tuple[int, int, int]      # of a group's product: rows, columns, terms of a sum
 Table = dict[str, str]           # size class: rung
@@ -48,18 +59,21 @@ def examples() -> list[tuple[str, str, Size]]:
     return found
 
 
-def reasoned(direction: str, size: Size) -> str:
-    """A product of few rows would leave most of a tile empty; a small one has too few large tiles to keep a GPU busy."""
-    (rows, columns, _), (ends, widths, _) = size, ENDS[direction]
-    if rows <= ends[0]:
-        return "direct"
-    return "blocked" if rows <= ends[1] or columns <= widths[0] else "pipelined"
+def measured(direction: str, size: Size) -> str:
+    """The rung that was the fastest on an H200.
+
+    >>> measured("forward", (64, 100_000, 576)), measured("grad_weight", (64, 576, 100_000))
+    ('im2col', 'pipelined')
+    """
+    (rows, columns, terms), (_, widths, lengths) = size, ENDS[direction]
+    words = next(words for most, words in MEASURED[direction].items() if rows <= most).split()
+    return _LETTERS[words[bisect.bisect_left(widths, columns)][bisect.bisect_left(lengths, terms)]]
 
 
 @functools.cache
 def table(gpu: str | None) -> Table:
-    """What was measured on this model of GPU, else what was reasoned."""
-    found = {key: reasoned(direction, size) for key, direction, size in examples()}
+    """What was measured on this model of GPU, else on an H200."""
+    found = {key: measured(direction, size) for key, direction, size in examples()}
     return {**found, **{k: v for k, v in _measured(gpu).items() if k in found and v in RUNGS}}
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import random
 from pathlib import Path
 
@@ -76,9 +77,23 @@ def test_every_size_has_a_rung() -> None:
     assert len(table) == len({key for key, _, _ in choice.examples()}) == 3 * 4 * 3 * 2
     for key, direction, size in choice.examples():
         assert choice.size_class(direction, size) == key
-        assert choice.rung(direction, size, None) == table[key] == choice.reasoned(direction, size)
+        assert choice.rung(direction, size, None) == table[key] == choice.measured(direction, size)
     assert choice.size_class("forward", (64, 1025, 33)) == "forward, rows <= 64, columns <= 16384, sum > 32"
-    assert choice.rung("grad_weight", (1, 9, 10**6), None) == "direct"     # depthwise
+    assert {choice.rung(direction, size, None) for direction, size in (                              # depthwise
+        ("forward", (1, 10**5, 9)), ("grad_input", (1, 10**5, 9)), ("grad_weight", (1, 9, 10**6)))} == {"direct"}
+
+
+def test_the_table_that_was_measured_has_a_letter_for_every_class() -> None:
+    """In the order of ENDS, where the last class of each size has no end."""
+    for direction, (rows, columns, terms) in choice.ENDS.items():
+        assert tuple(choice.MEASURED[direction]) == (*rows, math.inf)
+        words = [line.split() for line in choice.MEASURED[direction].values()]
+        assert {len(line) for line in words} == {len(columns) + 1}
+        assert {len(word) for line in words for word in line} == {len(terms) + 1}
+    assert choice.measured("forward", (32, 16384, 33)) == "blocked"
+    assert choice.measured("forward", (32, 16385, 33)) == "im2col"
+    assert choice.measured("forward", (33, 1024, 32)) == "blocked"
+    assert choice.measured("forward", (32, 1024, 32)) == "direct"
 
 
 @pytest.fixture
