@@ -77,12 +77,14 @@ def test_broken_folders_are_listed_with_what_is_wrong(some: Path) -> None:
     (half / "result.json").unlink()
     running = make_run(some / "running", done=2, counts=None)
     (running / "result.json").unlink()
+    (running / "checkpoint.safetensors").write_bytes(b"")
     weights = some / "weights"
     weights.mkdir()
     (weights / "best.safetensors").write_bytes(b"")
     output = ok("runs")
     assert set(names(output)[:6]) == {"better", "good", "failed", "half", "running", "weights"}
-    for line in ("half: broken; config.json: not JSON, or cut short", "running: unfinished: it runs still, or was killed",
+    for line in ("half: broken; config.json: not JSON, or cut short",
+                 "running: unfinished: it runs still, or was killed; go on with: minicnn train --resume runs/running",
                  "weights: broken; config.json: missing", "no run: 1 other folder"):
         assert line in output.splitlines(), line
     os.chmod(half, 0)

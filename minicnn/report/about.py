@@ -40,7 +40,8 @@ def ending(run: Record) -> Html:
     said = [] if run.finished else [
         {"interrupted": f"This run was interrupted{of}.", "failed": f"This run failed{of}: {run.error or 'it is not said why'}.",
          "unfinished": f"This run has not finished: it runs still, or was killed{of}."}.get(run.status, f"This run is {run.status}{of}.")]
-    return joined(*(paragraph(line, class_="warning") for line in (*said, *run.problems)))
+    goes_on = element("p", "Go on with: ", element("code", run.go_on), class_="warning") if run.go_on else None
+    return joined(*(paragraph(line, class_="warning") for line in (*said, *run.problems)), goes_on)
 
 
 def tiles(run: Record) -> Html:

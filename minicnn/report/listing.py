@@ -69,6 +69,7 @@ def _note(run: Record) -> str:
     said = [] if run.finished else [run.status if run.status in ("failed", "interrupted", "broken") else
                                     "unfinished: it runs still, or was killed" if run.status == "unfinished" else run.status]
     said += [run.error] if run.error else []
+    said += [f"go on with: {run.go_on}"] if run.go_on else []
     return f"{run.name}: {'; '.join([*said, *run.problems])}"
 
 

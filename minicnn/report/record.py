@@ -1,6 +1,7 @@
 """What is known about a run: read from its folder, as far as it can be read."""
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ import numpy as np
 
 from minicnn.report import files
 from minicnn.training.run_folder import BEST, LAST
+from minicnn.training.snapshot import CURRENT, PREVIOUS
 
 SIGNS = ("config.json", "metrics.jsonl", "result.json", BEST, LAST)      # a folder with one of them is a run
 
@@ -107,6 +109,12 @@ class Record:
             except (OSError, ValueError, OverflowError):
                 continue
         return None
+
+    @property
+    def go_on(self) -> str:
+        """The command that goes on with a run that was stopped; "" where there is no checkpoint."""
+        stopped = not self.finished and any((self.folder / name).exists() for name in (CURRENT, PREVIOUS))
+        return f"minicnn train --resume {shlex.quote(str(self.folder))}" if stopped else ""
 
     @property
     def error(self) -> str:

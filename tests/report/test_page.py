@@ -108,8 +108,10 @@ def test_a_run_that_did_not_finish(tmp_path: Path, status: str | None, error: st
     if status is None:
         (folder / "result.json").unlink()
     (folder / "best.safetensors").rename(folder / "last.safetensors")
+    (folder / "checkpoint-previous.safetensors").write_bytes(b"")
     _, found = written(folder)
     assert said in found.text
+    assert f"Go on with: minicnn train --resume {folder}" in found.text
     assert "90.00% of the validation images are right; the test images have not been used, after 2 epochs in 3.0 s." in found.text
     assert found.headings == [part for part in ALL if part not in ("Class by class", "Worst mistakes")]
 
