@@ -10,7 +10,7 @@ import numpy as np
 
 from minicnn.data.augment import Transform, single
 from minicnn.data.dataset import gather
-from minicnn.data.pixel_moves import applied
+from minicnn.data.pixel_moves import applied, to_float
 from minicnn.tensor import Tensor
 
 Batch = tuple[np.ndarray, np.ndarray]
@@ -69,13 +69,15 @@ class DataLoader:
         order = self._rng(epoch).permutation(len(self.dataset)) if self.shuffle else np.arange(len(self.dataset))
         for b in range(first, len(self)):
             images, labels = gather(self.dataset, order[b * self.batch_size:(b + 1) * self.batch_size])
-            yield self._prepared(images, self._rng(epoch, b)), labels
+            yield self._prepared(images, epoch, b), labels
 
-    def _prepared(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def _prepared(self, images: np.ndarray, epoch: int, b: int) -> np.ndarray:
         max_value = getattr(self.dataset, "max_value", 255) if images.dtype.kind != "f" else None
         if max_value is not None and images.dtype != np.uint8:
             raise TypeError(f"DataLoader: images are {images.dtype}, expected uint8 in 0..{max_value} or floats")
-        return applied(single(self.transform), images, rng, max_value)
+        if self.transform is None:
+            return to_float(images, max_value)
+        return applied(single(self.transform), images, self._rng(epoch, b), max_value)
 
     def _rng(self, *key: int) -> np.random.Generator:
         return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=key))

@@ -1,7 +1,8 @@
 """Several transforms in one pass over memory: what they do to a pixel is written down, and done by one kernel."""
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import functools
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from minicnn import kernels
 
 Transform = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+MeanStd = tuple[tuple[float, ...], tuple[float, ...]]
 
 
 class PixelMoves:
@@ -26,7 +28,7 @@ class PixelMoves:
         self.top, self.left, self.step = np.zeros(N, np.int64), np.zeros(N, np.int64), np.ones(N, np.int64)
         self.fill, self.moved, self.cut = 0.0, False, False
         self.hole: tuple[np.ndarray, np.ndarray, int] | None = None
-        self.mean_std: tuple[Any, Any] | None = None
+        self.mean_std: MeanStd | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -43,7 +45,7 @@ class PixelMoves:
         return self.hole is None and self.mean_std is None
 
     def flip(self, which: np.ndarray) -> None:
-        self.left = np.where(which, self.left + self.step * (self.size[1] - 1), self.left)
+        self.left = self.left + self.step * which * (self.size[1] - 1)
         self.step, self.moved = np.where(which, -self.step, self.step), True
 
     def blank(self, top: np.ndarray, left: np.ndarray, side: int) -> None:
@@ -52,31 +54,39 @@ class PixelMoves:
     def can_normalize(self) -> bool:
         return self.mean_std is None
 
-    def normalize(self, mean: Any, std: Any) -> None:
-        self.mean_std = mean, std
+    def normalize(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        self.mean_std = tuple(mean), tuple(std)
 
     def done(self) -> np.ndarray:
         """The images, floats; always new ones."""
         if not self.moved:
-            return self._normalized(to_float(self.images, self.max_value), self.max_value is not None)
-        dtype = self.images.dtype if self.max_value is None else np.dtype(np.float32)
-        outside, blank = np.full(self.channels, self.fill, dtype), np.zeros(self.channels, dtype)
-        table = None
-        if self.max_value is not None:                         # every byte's float, and what is constant, normalised beforehand
-            bytes_ = np.broadcast_to(to_float(np.arange(256, dtype=np.uint8), self.max_value), (1, self.channels, 1, 256))
-            table = self._normalized(bytes_, False)[0, :, 0]
-            outside, blank = (self._normalized(a[:, None, None], False)[:, 0, 0] for a in (outside, blank))
-        y = kernels.of(self.images).move_pixels(self.images, self.size, self.top, self.left, self.step, outside, self.hole, blank, table)
-        return y if table is not None else self._normalized(y, True)
+            return _normalized(to_float(self.images, self.max_value), self.mean_std, self.max_value is not None)
+        if self.max_value is None:
+            constant = np.full(self.channels, self.fill, self.images.dtype), np.zeros(self.channels, self.images.dtype), None
+            return _normalized(self._move(*constant), self.mean_std, True)
+        return self._move(*_floats(self.max_value, self.channels, self.fill, self.mean_std))
 
-    def _normalized(self, x: np.ndarray, ours: bool) -> np.ndarray:
-        """(x - mean) / std of images (..., C, H, W), in place if they are `ours`."""
-        if self.mean_std is None:
-            return x
-        mean, std = (np.asarray(v, x.dtype)[:, None, None] for v in self.mean_std)
-        y = np.subtract(x, mean, out=x if ours else None)
-        y /= std
-        return y
+    def _move(self, outside: np.ndarray, blank: np.ndarray, table: np.ndarray | None) -> Any:
+        return kernels.of(self.images).move_pixels(self.images, self.size, self.top, self.left, self.step, outside, self.hole, blank, table)
+
+
+@functools.lru_cache(maxsize=8)                                # a batch is prepared in half a millisecond
+def _floats(max_value: int, C: int, fill: float, mean_std: MeanStd | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What becomes, in each channel, of pixels outside (C), of blank ones (C), and of every byte (C, 256)."""
+    found = np.concatenate([np.float32([fill, 0]), to_float(np.arange(256, dtype=np.uint8), max_value)])
+    found = _normalized(np.broadcast_to(found, (C, 1, 258)), mean_std, False)[:, 0]
+    outside, blank, table = found[:, 0].copy(), found[:, 1].copy(), found[:, 2:].copy()
+    return outside, blank, table
+
+
+def _normalized(x: np.ndarray, mean_std: MeanStd | None, ours: bool) -> np.ndarray:
+    """(x - mean) / std of images (..., C, H, W), in place if they are `ours`."""
+    if mean_std is None:
+        return x
+    mean, std = (np.asarray(v, x.dtype)[:, None, None] for v in mean_std)
+    y = np.subtract(x, mean, out=x if ours else None)
+    y /= std
+    return y
 
 
 def to_float(images: np.ndarray, max_value: int | None) -> np.ndarray:
