@@ -1,7 +1,6 @@
 """`minicnn train --resume`: which run is gone on with, and what there is to say about that."""
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -18,17 +17,18 @@ def stopped_run(context: typer.Context, folder: str) -> Stopped | None:
 
     Raises ValueError for options beside --resume that would make it another training, and when there is nothing to go on with.
     """
-    from minicnn.training.stopped import Stopped, finished
+    from minicnn.training.stopped import Finished, Stopped
 
     given = [name for name in context.params if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"]
     wrong = [f"--{name.replace('_', '-')}" for name in given if name not in BESIDE]
     if wrong:
         why = "the learning rates of a run are planned to its last epoch" if wrong == ["--epochs"] else "a run goes on as it began"
         raise ValueError(f"{', '.join(wrong)} beside --resume: {why}; leave {'it' if len(wrong) == 1 else 'them'} out, or train anew")
-    if finished(Path(folder)):
-        typer.echo(f"{folder} is finished: there is nothing left to do")
+    try:
+        stopped = Stopped.find(folder)
+    except Finished as nothing:
+        typer.echo(str(nothing))
         return None
-    stopped = Stopped.find(folder)
     if stopped.problem:
         typer.echo(f"note: {stopped.problem}: going on from the checkpoint before it", err=True)
     return stopped

@@ -18,6 +18,10 @@ from minicnn.training.recipe import Recipe
 from minicnn.training.snapshot import Snapshot
 
 
+class Finished(ValueError):
+    """There is nothing to go on with: the run is finished."""
+
+
 @dataclass(frozen=True)
 class Stopped:
     """A run that can be gone on with.
@@ -35,12 +39,15 @@ class Stopped:
 
     @classmethod
     def find(cls, folder: str | Path) -> Stopped:
-        """The run in a folder. Raises ValueError or OSError when it is no run, is finished, or holds no checkpoint that is whole."""
+        """The run in a folder. Raises Finished for one that is finished, ValueError or OSError when it is no run or holds no checkpoint that
+        is whole.
+        """
         folder = Path(folder)
         if not folder.is_dir():
             raise ValueError(f"{folder} is not the folder of a run of minicnn train")
         if finished(folder):
-            raise ValueError(f"{folder} is finished: there is nothing left to do")
+            snapshot.remove(folder)                            # its end may have come just before it removed them itself
+            raise Finished(f"{folder} is finished: there is nothing left to do")
         found, problem = snapshot.newest(folder)
         values = found.values
         try:
