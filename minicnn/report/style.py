@@ -27,8 +27,8 @@ section .soft { font-size: .875rem; }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 10px; margin: 18px 0 0; }
 .figures div { background: var(--card); border: 1px solid var(--rule); border-radius: 10px; padding: 10px 14px; }
 .figures dt { color: var(--soft); font-size: .82rem; }
-.figures dd { margin: 0; font-size: 1.45rem; font-weight: 650; font-variant-numeric: tabular-nums; line-height: 1.3; }
-.figures dd small { display: block; font-size: .78rem; font-weight: 400; color: var(--soft); overflow-wrap: anywhere; }
+.figures dd { margin: 0; font-size: 1.35rem; white-space: nowrap; font-weight: 650; font-variant-numeric: tabular-nums; line-height: 1.3; }
+.figures dd small { display: block; white-space: normal; font-size: .78rem; font-weight: 400; color: var(--soft); overflow-wrap: anywhere; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 300px), 1fr)); gap: 18px; margin-top: 14px; }
 figure { margin: 0; }
 figcaption { font-size: .85rem; }
