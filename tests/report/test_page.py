@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -190,3 +191,8 @@ def test_any_values_make_a_page(tmp_path_factory: pytest.TempPathFactory, data: 
     (folder / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)))
     text, _ = page.page(record.read(folder))
     check(text)
+
+
+def test_the_page_needs_no_matplotlib(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert written(whole)[1].headings == ALL
