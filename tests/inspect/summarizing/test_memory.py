@@ -119,4 +119,4 @@ def test_a_batch_too_large_for_this_machine_is_predicted_without_being_taken(bac
 
 
 def test_the_ledger_has_the_pool_s_numbers() -> None:
-    assert (ledger.SMALL, ledger.LINE, ledger.KEPT) == (memory.SMALL, memory.LINE, memory.KEPT)
+    assert (ledger.SMALL, ledger.LINE, ledger.ROOMY, ledger.KEPT) == (memory.SMALL, memory.LINE, memory.ROOMY, memory.KEPT)

@@ -4,7 +4,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-SMALL, LINE, KEPT = 1 << 14, 64, 1 << 26     # those of numba_backend.memory, which is not imported here, for it needs Numba
+SMALL, LINE, ROOMY, KEPT = 1 << 14, 64, 2, 1 << 26    # those of numba_backend.memory, which is not imported here, for it needs Numba
 PARAMETERS, STATE, GRADIENTS = "parameters and buffers", "optimiser state", "gradients of parameters"
 INPUT, SAVED, FLOWING, WORKSPACE, IDLE = "input and labels", "activations", "gradients of activations", "workspace", "kept for reuse"
 KINDS = (PARAMETERS, STATE, GRADIENTS, INPUT, SAVED, FLOWING, WORKSPACE, IDLE)
@@ -13,7 +13,7 @@ KINDS = (PARAMETERS, STATE, GRADIENTS, INPUT, SAVED, FLOWING, WORKSPACE, IDLE)
 class Ledger:
     """live: bytes by kind. peak, at_peak, moment: the most there were since `restart`, by kind, and what was going on then.
 
-    Memory of numba_backend's results is kept for later results of the same size: see `minicnn.kernels.numba_backend.memory`.
+    Memory of numba_backend's results is kept for later results of its size, or half of it: see `minicnn.kernels.numba_backend.memory`.
     """
 
     def __init__(self) -> None:
@@ -32,21 +32,25 @@ class Ledger:
         if self.total > self.peak:
             self.peak, self.at_peak, self.moment = self.total, dict(self.live), self.now
 
-    def take(self, nbytes: int) -> None:
-        """A buffer: one that is free, or a new one; before more are held than may be, the free ones are given back."""
-        if self.free.get(nbytes):
-            self.free[nbytes] -= 1
-            self.live[IDLE] -= nbytes + LINE
-            self.total -= nbytes + LINE
+    def take(self, nbytes: int) -> int:
+        """A buffer: the smallest free one that is large enough and not too large, or a new one; before more are held than may be, the free
+        ones are given back. Returns its size."""
+        size = min((size for size, count in self.free.items() if count and nbytes <= size <= ROOMY * nbytes), default=0)
+        if size:
+            self.free[size] -= 1
+            self.live[IDLE] -= size + LINE
+            self.total -= size + LINE
         else:
+            size = nbytes
             if self.held + nbytes > self.most:
-                for size, count in self.free.items():
-                    self.held -= size * count
-                    self.add(IDLE, -(size + LINE) * count)
+                for other, count in self.free.items():
+                    self.held -= other * count
+                    self.add(IDLE, -(other + LINE) * count)
                 self.free.clear()
                 self.most = max(KEPT, 2 * self.held)
             self.held += nbytes
-        self.add(WORKSPACE, nbytes + LINE)
+        self.add(WORKSPACE, size + LINE)
+        return size
 
     def give(self, nbytes: int) -> None:
         self.free[nbytes] = self.free.get(nbytes, 0) + 1
@@ -60,7 +64,7 @@ class Block:
     def __init__(self, ledger: Ledger, nbytes: int, kind: str = WORKSPACE, pooled: bool = False) -> None:
         self.ledger, self.nbytes, self.kind, self.pooled = ledger, nbytes, kind, pooled and nbytes >= SMALL
         if self.pooled:
-            ledger.take(nbytes)
+            self.nbytes = ledger.take(nbytes)
             self.kind = WORKSPACE
         else:
             ledger.add(kind, nbytes)
