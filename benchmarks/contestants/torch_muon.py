@@ -1,7 +1,6 @@
 """Muon in torch, for convolutions too, in the dtype of its weights: torch.optim.Muon takes matrices only, and rounds them to bfloat16."""
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,11 +13,11 @@ STEPS, A, B, C = 5, 3.4445, -4.7750, 2.0315                   # minicnn's and to
 class TorchMuon:
     """Muon for the first list of parameters, torch's fused AdamW for the second; `param_groups`, `step`, `zero_grad` as an optimiser has.
 
-    orthogonalize: the function below, or torch.compile's of it.
+    Measured on the matrices of a small network it takes less than half the time of torch.optim.Muon beside AdamW, and compiled longer.
     """
 
-    def __init__(self, rule: Rule, matrices: list[Any], others: list[Any], orthogonalize: Callable[[Any], Any] | None = None) -> None:
-        self.rule, self.matrices, self.orthogonalize = rule, matrices, orthogonalize or orthogonalized
+    def __init__(self, rule: Rule, matrices: list[Any], others: list[Any]) -> None:
+        self.rule, self.matrices = rule, matrices
         self.velocities = [torch.zeros_like(p, memory_format=torch.preserve_format) for p in matrices]
         self.adamw = rule.beside_muon.build_from(torch.optim, others, fused=True)
         self.param_groups = [{"lr": rule.lr}, self.adamw.param_groups[0]]
@@ -36,7 +35,7 @@ class TorchMuon:
         ahead = torch._foreach_lerp(gradients, self.velocities, momentum) if self.rule.nesterov else self.velocities
         torch._foreach_mul_(self.matrices, 1 - lr * self.rule.weight_decay)
         for p, u in zip(self.matrices, ahead, strict=True):
-            step = self.orthogonalize(_as_matrix(u))
+            step = orthogonalized(_as_matrix(u))
             p.add_(_like(step, p), alpha=-lr * max(1.0, step.shape[0] / step.shape[1]) ** 0.5)
         self.adamw.step()
 

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from minicnn.benchmarks.contestants.call import Arrays, Call, training_call
-from minicnn.benchmarks.contestants.torch_muon import TorchMuon, orthogonalized
+from minicnn.benchmarks.contestants.torch_muon import TorchMuon
 from minicnn.benchmarks.networks import network
 from minicnn.benchmarks.problems import Network
 from minicnn.benchmarks.rule import set_rates
@@ -71,8 +71,7 @@ class TorchTrainer:
         if self.rule.optimizer != "muon":
             return self.rule.build_from(torch.optim, list(parameters.values()), fused=True)
         matrices = [parameters.pop(name) for name in self.rule.of_muon({name: tuple(p.shape) for name, p in parameters.items()})]
-        compiled = torch.compile(orthogonalized, dynamic=False) if self.setting == "compile" else None
-        return TorchMuon(self.rule, matrices, list(parameters.values()), compiled)
+        return TorchMuon(self.rule, matrices, list(parameters.values()))
 
     def _in_order(self, t: torch.Tensor) -> torch.Tensor:
         t = t.to(self.device)
