@@ -34,7 +34,7 @@ def train(
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images.", show_default="the recipe's")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images a step.", show_default="the recipe's")] = None,
     lr: Annotated[float | None, typer.Option(help="Highest learning rate of the one-cycle schedule.", show_default="the recipe's")] = None,
-    optimizer: Annotated[str | None, typer.Option(help="adamw, adam, or sgd with momentum 0.9.", show_default="the recipe's")] = None,
+    optimizer: Annotated[str | None, typer.Option(help="adamw, adam, sgd with momentum, or muon.", show_default="the recipe's")] = None,
     weight_decay: Annotated[float | None, typer.Option(help="Pull of the weights towards 0.", show_default="the recipe's")] = None,
     label_smoothing: Annotated[float | None, typer.Option(
         help="Share of each label given to all classes alike.", show_default="the recipe's")] = None,
@@ -50,6 +50,9 @@ def train(
     name: Annotated[str | None, typer.Option(help="Of the run's folder.", show_default="date, dataset and model")] = None,
     tensorboard: Annotated[bool, typer.Option(
         "--tensorboard", help="Write event files too: `tensorboard --logdir runs` shows them.")] = False,
+    memory_limit: Annotated[str | None, typer.Option(
+        metavar="SIZE", help="Refuse a batch size with which the process would need more memory, such as 2GB or 512MiB.",
+        show_default="none")] = None,
     doctor: Annotated[bool, typer.Option("--doctor", help="Watch the training and print on stderr how healthy it was.")] = False,
     resume: Annotated[str | None, typer.Option(
         metavar="RUN", help="Go on with the run in this folder, which was stopped, as if it had not been.", show_default=False)] = None,
@@ -68,6 +71,7 @@ def train(
       minicnn train --dataset ~/pictures/birds --image-size 64 --seed 1
       minicnn train --resume runs/2026-01-31-120000-digits-digits
     """
+    from minicnn.cli import memory_limit as memory
     from minicnn.cli import resuming
     from minicnn.training.experiment import Experiment
     from minicnn.training.progress import Download, Quiet, show
@@ -84,10 +88,12 @@ def train(
         chosen = chosen.without_augmentation()
     board = TensorBoard(dataclasses.asdict(chosen)) if tensorboard else None
     console = options.console()
-    with options.backend(backend or (stopped and stopped.backend)) as device:
+    with options.backend(backend or (stopped.backend if stopped else None)) as device:
         with Download(console) as download:
             told = None if quiet else download
             experiment = Experiment.resume(stopped, data, told, device) if stopped else Experiment.prepare(chosen, data, told, device)
+        if memory_limit is not None:
+            memory.check(experiment, memory_limit)
         if stopped:
             resuming.say_how(stopped, experiment)
         if not quiet:
