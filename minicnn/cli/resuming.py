@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from minicnn.training.experiment import Experiment
     from minicnn.training.stopped import Stopped
 
-BESIDE = {"resume", "data", "backend", "tensorboard", "doctor", "quiet"}     # options that leave the training what it is
+BESIDE = {"resume", "data", "backend", "tensorboard", "memory_limit", "doctor", "quiet"}     # options that leave the training what it is
 
 
 def stopped_run(context: typer.Context, folder: str) -> Stopped | None:
