@@ -47,6 +47,7 @@ SCHEDULES: dict[str, Make] = {
     "constant": lambda o: s.ConstantLR(o, 0.2, 6),
     "one-cycle": lambda o: s.OneCycleLR(o, [0.1, 0.02], STEPS + 2, cycle_momentum=o.defaults.get("momentum") != 0),
     "one-cycle, three phases": lambda o: s.OneCycleLR(o, 0.1, STEPS, three_phase=True, anneal_strategy="linear", cycle_momentum=False),
+    "swa": lambda o: swa_utils.SWALR(o, [0.05, 0.01], 6),
     "plateau": lambda o: s.ReduceLROnPlateau(o, patience=1, factor=0.5, cooldown=1),
     "warm-up, cosine, one-cycle": lambda o: s.SequentialLR(
         o, [s.LinearLR(o, 0.1, total_iters=3), s.CosineAnnealingLR(o, 4), s.MultiStepLR(o, [1, 3])], [3, 7]),

@@ -211,7 +211,33 @@ def test_update_bn_restores_momentum_after_an_error() -> None:
     assert (mine[1].momentum, mine.training) == (0.1, False)
 
 
+@pytest.mark.parametrize("options", [{}, {"anneal_epochs": 4}, {"anneal_epochs": 5, "anneal_strategy": "linear"}, {"anneal_epochs": 0}],
+                         ids=str)
+@pytest.mark.parametrize("swa_lr", [0.05, [0.3, 0.001]])
+@pytest.mark.parametrize("beside", [False, True])
+def test_swalr_follows_torch(options: dict[str, Any], swa_lr: Any, beside: bool) -> None:
+    tables = []
+    for o, tensor, s, schedules in ((minicnn.optim, Tensor, swa_utils, minicnn.optim.lr_scheduler),
+                                    (torch.optim, torch.tensor, THEIRS, torch.optim.lr_scheduler)):
+        optimizer = o.SGD([{"params": [tensor(np.zeros(1))]}, {"params": [tensor(np.zeros(1))], "lr": 0.02}], lr=0.1)
+        other = schedules.StepLR(optimizer, 3, 0.5) if beside else None
+        schedule, rows = s.SWALR(optimizer, swa_lr, **options), []
+        for _ in range(15):
+            optimizer.step()
+            if other:
+                other.step()
+            schedule.step()
+            rows.append([group["lr"] for group in optimizer.param_groups])
+        assert schedule.get_last_lr() == rows[-1]
+        tables.append(np.array(rows))
+    assert_close64(*tables)
+
+
+SGD = minicnn.optim.SGD([Tensor(np.zeros(1))])
 ERRORS = [
+    (lambda: swa_utils.SWALR(SGD, 0.1, anneal_strategy="sin"), "SWALR: anneal_strategy is 'sin', expected 'cos' or 'linear'"),
+    (lambda: swa_utils.SWALR(SGD, 0.1, -1), "SWALR: anneal_epochs is -1, expected a whole number of at least 0"),
+    (lambda: swa_utils.SWALR(SGD, [0.1, 0.2]), "SWALR: swa_lr has 2 values, the optimiser 1 parameter groups"),
     (lambda: swa_utils.get_ema_multi_avg_fn(1.5), "decay is 1.5, expected 0..1"),
     (lambda: swa_utils.get_ema_avg_fn(-0.1), "decay is -0.1, expected 0..1"),
     (lambda: swa_utils.get_ema_avg_fn(float("nan")), "decay is nan, expected 0..1"),

@@ -73,7 +73,7 @@ class PixelMoves:
 @functools.lru_cache(maxsize=8)                                # a batch is prepared in half a millisecond
 def _floats(max_value: int, C: int, fill: float, mean_std: MeanStd | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What becomes, in each channel, of pixels outside (C), of blank ones (C), and of every byte (C, 256)."""
-    found = np.concatenate([np.float32([fill, 0]), to_float(np.arange(256, dtype=np.uint8), max_value)])
+    found = np.concatenate([np.array([fill, 0], np.float32), to_float(np.arange(256, dtype=np.uint8), max_value)])
     found = _normalized(np.broadcast_to(found, (C, 1, 258)), mean_std, False)[:, 0]
     outside, blank, table = found[:, 0].copy(), found[:, 1].copy(), found[:, 2:].copy()
     return outside, blank, table

@@ -20,8 +20,11 @@ from minicnn.kernels import devices
 from minicnn.nn import Module
 from minicnn.nn.normalization import _BatchNorm
 from minicnn.optim.lerp import lerp_
+from minicnn.optim.swa_lr import SWALR
 from minicnn.recording import changed
 from minicnn.tensor import Tensor
+
+__all__ = ["SWALR", "AveragedModel", "get_ema_avg_fn", "get_ema_multi_avg_fn", "get_swa_avg_fn", "get_swa_multi_avg_fn", "update_bn"]
 
 AvgFn = Callable[[Tensor, Tensor, Tensor], Any]                # (average, current, n_averaged) -> the new average
 MultiAvgFn = Callable[[list[Tensor], list[Tensor], Tensor], None]    # the same for a list of one dtype, in place
