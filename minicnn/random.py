@@ -24,7 +24,7 @@ def manual_seed(seed: int) -> np.random.Generator:
 
 def get_rng_state() -> dict[str, Any]:
     """Where the stream is, as words and whole numbers: `set_rng_state` goes on from there."""
-    return _generator.bit_generator.state
+    return dict(_generator.bit_generator.state)
 
 
 def set_rng_state(state: dict[str, Any]) -> None:

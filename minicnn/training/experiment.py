@@ -93,7 +93,7 @@ class Experiment:
         recipe, normalize = self.recipe, self.statistics.normalize()
         loader = DataLoader(self.train, recipe.batch_size, shuffle=True, drop_last=len(self.train) >= recipe.batch_size, seed=recipe.seed,
                             transform=Compose([recipe.augmentation(self.description.image_size), normalize]))
-        measured = [part and DataLoader(part, max(recipe.batch_size, 256), transform=normalize) for part in (self.validation, self.test)]
+        validation = None if self.validation is None else self._measured(self.validation)
         loss_function = CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
         state = self._state(len(loader))
         if self.stopped:
@@ -103,15 +103,18 @@ class Experiment:
         with Stop() as stop, _noted(run, autosave := self._autosave(run, state, len(loader), stop, every)):
             watching = [watch(run.folder)] if watch else []
             with display(recipe.epochs, min(len(loader) * recipe.batch_size, len(self.train))) as shown:
-                fit(self.model, loader, measured[0], state.optimizer, recipe.epochs, state.scheduler, loss_function,
+                fit(self.model, loader, validation, state.optimizer, recipe.epochs, state.scheduler, loss_function,
                     (shown, run, *watching, autosave), doctor, state.average, state.position)
                 run.seconds = state.position.elapsed
             run.load_best(self.model)
-            test = evaluate(self.model, measured[1], loss_function)
+            test = evaluate(self.model, self._measured(self.test), loss_function)
             pictures = self._pictures(run, normalize)
             run.finish("finished", test)
             snapshot.remove(run.folder)
         return Result(run.folder, test, *pictures)
+
+    def _measured(self, part: ArrayDataset) -> DataLoader:
+        return DataLoader(part, max(self.recipe.batch_size, 256), transform=self.statistics.normalize())
 
     def _state(self, batches: int) -> TrainingState:
         """The beginning of the training."""

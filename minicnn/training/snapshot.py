@@ -74,7 +74,7 @@ def newest(folder: Path) -> tuple[Snapshot, str]:
 
     Raises ValueError, saying what is wrong with each, when none is whole.
     """
-    problems = []
+    problems: list[str] = []
     for name in (CURRENT, PREVIOUS):
         try:
             return read(folder / name), problems[0] if problems else ""

@@ -118,5 +118,5 @@ def whole_of(*parts: ArrayDataset | None) -> dict[str, Any]:
     for part in parts:
         for array in (part.images, part.labels) if part is not None else ():
             digest.update(f"{array.dtype} {array.shape}".encode())
-            digest.update(np.ascontiguousarray(array))
+            digest.update(np.ascontiguousarray(array).data)
     return {"counts": [len(part) if part is not None else 0 for part in parts], "sha256": digest.hexdigest()}

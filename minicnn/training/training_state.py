@@ -118,13 +118,13 @@ def _example(optimizer: Optimizer, p: Any, group: Mapping[str, Any]) -> dict[str
 
 
 def _history(saved: Iterable[Mapping[str, Any]], confusion: np.ndarray | None) -> list[Epoch]:
-    counts = iter(() if confusion is None else confusion)
+    counts = iter(list(confusion) if confusion is not None else [])
     found = []
     for number, values in enumerate(saved, 1):
         numbers = _like(dict.fromkeys(EPOCH, 0.0), {name: values[name] for name in EPOCH}, f"epoch {number}")
         validation = None
         if "validation_loss" in values:
-            counted = next(counts, np.zeros(0))
+            counted: Any = next(counts, np.zeros(0))
             square = counted.ndim == 2 and counted.shape[0] == counted.shape[1]
             if not square or counted.dtype.kind not in "iu" or counted.min() < 0 or not counted.any():
                 raise ValueError(f"epoch {number} has no confusion matrix")
