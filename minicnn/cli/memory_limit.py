@@ -1,7 +1,9 @@
 """`--memory-limit`: how much memory a training will take, and the largest batch that a limit leaves room for."""
 from __future__ import annotations
 
+import contextlib
 import copy
+import ctypes
 import importlib.util
 import math
 import re
@@ -16,9 +18,16 @@ if TYPE_CHECKING:
     from minicnn.training.experiment import Experiment
 
 POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
-SIZE = re.compile(r"(?P<number>\d+(\.\d*)?|\.\d+)\s*(?P<unit>[kmgt]?)(?P<kind>ib|b|)", re.IGNORECASE)
+SIZE = re.compile(r"(?P<number>\d+(\.\d*)?|\.\d+)\s*(?P<unit>[kmgt]?)(?P<kind>ib|b|)", re.IGNORECASE | re.ASCII)
+NAMES = {                                                      # the kinds of `ledger.KINDS`, in fewer words
+    "activations and their gradients": ("activations", "gradients of activations"), "buffers to be used again": ("kept for reuse",),
+    "weights, gradients and optimiser": ("parameters and buffers", "optimiser state", "gradients of parameters"),
+    "workspace": ("workspace",), "batches prepared ahead": ("input and labels",),
+}
 REST = "interpreter and libraries"
 SLACK = 1.04, 8 << 20                                          # what allocators round up and keep: a factor, and bytes
+ROOM = 4 << 20                                                 # that a suggestion leaves: the next process may hold a little more at first
+WRITTEN = 2                                                    # copies that are made of what is saved: its bytes, and the file of them
 TESTED = 256                                                   # images at a time in a test, at least: that of Experiment.run
 
 
@@ -46,7 +55,11 @@ class Need:
     parts: dict[str, int]
 
     def largest(self, number: int = 4) -> str:
-        """The largest parts in words."""
+        """The largest parts in words.
+
+        >>> Need(1, 3 << 20, {"images": 1 << 20, "activations": 2 << 20}).largest()
+        'activations 2 MiB, images 1 MiB'
+        """
         parts = sorted(self.parts.items(), key=lambda part: -part[1])[:number]
         return ", ".join(f"{name} {mib(size)}" for name, size in parts if size)
 
@@ -70,7 +83,8 @@ def check(experiment: Experiment, limit: str) -> Need:
             f"the limit is {mib(most)}: ")
     if need(1).total > most:
         raise ValueError(f"{text}too little even for batches of 1, which need {mib(need(1).total)} ({need(1).largest(2)})")
-    raise ValueError(f"{text}use --batch-size {largest(lambda n: need(n).total <= most, batch)} or less")
+    suggested = largest(lambda n: need(n).total <= most - max(ROOM, most // 64), batch)
+    raise ValueError(f"{text}use --batch-size {suggested} or less")
 
 
 def largest(fits: Callable[[int], bool], too_many: int) -> int:
@@ -88,13 +102,14 @@ def largest(fits: Callable[[int], bool], too_many: int) -> int:
 
 def _predictor(experiment: Experiment) -> Callable[[int], Need]:
     """The need of any size of batch."""
-    from minicnn.inspect.summarizing.memory.ledger import PARAMETERS
+    from minicnn.inspect.summarizing.memory.step import OPTIMIZERS
     from minicnn.inspect.summarizing.memory.training import TrainingMemory
 
     recipe, model, shape = experiment.recipe, experiment.model, tuple(experiment.train.images.shape[1:])
-    optimizer = "momentum" if recipe.optimizer == "sgd" else recipe.optimizer
-    copies = 1 + bool(getattr(recipe, "ema", 0))               # being saved; and the moving average
-    training = TrainingMemory(model, shape, optimizer, recipe.weight_decay > 0, copies)
+    optimizer = {"sgd": "momentum", "muon": "adamw"}.get(recipe.optimizer, recipe.optimizer)        # Muon's state is smaller than AdamW's
+    average = int(recipe.ema > 0)
+    saved = WRITTEN * (1 + average + OPTIMIZERS[optimizer])    # a checkpoint holds the weights, their average and the optimiser's state
+    training = TrainingMemory(model, shape, optimizer, recipe.weight_decay > 0, average + saved)
     held = [part.images for part in (experiment.train, experiment.validation, experiment.test) if part]
     images = sum(int(array.nbytes) for array in held)
     weights = sum(int(t.array.nbytes) for t in (*model.parameters(), *model.buffers()))
@@ -104,9 +119,8 @@ def _predictor(experiment: Experiment) -> Callable[[int], Need]:
     def need(batch: int) -> Need:
         memory = training.at(batch, min(max(batch, TESTED), tested))
         extra = int((SLACK[0] - 1) * memory.peak) + SLACK[1]
-        parts = {**memory.parts, "images": images, REST: max(0, loaded - images - weights) + extra}
-        parts["weights, their gradients and optimiser state"] = sum(
-            parts.pop(kind) for kind in (PARAMETERS, "optimiser state", "gradients of parameters"))
+        parts = {name: sum(memory.parts[kind] for kind in kinds) for name, kinds in NAMES.items()}
+        parts |= {"images": images, REST: max(0, loaded - images - weights) + extra}
         return Need(batch, sum(parts.values()), parts)
 
     return need
@@ -125,6 +139,9 @@ def _loaded(model: Module, shape: tuple[int, ...]) -> int:
     with fork_rng():
         trial = copy.deepcopy(model).train()
         cross_entropy(trial(Tensor(np.zeros((2, *shape), np.float32))), Tensor(np.zeros(2, np.int64))).backward()
+        del trial
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)                       # compilers have freed much that glibc keeps
     return resident()
 
 
