@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 SIZE = re.compile(r"(?P<number>\d+(\.\d*)?|\.\d+)\s*(?P<unit>[kmgt]?)(?P<kind>ib|b|)", re.IGNORECASE | re.ASCII)
 NAMES = {                                                      # the kinds of `ledger.KINDS`, in fewer words
-    "activations and their gradients": ("activations", "gradients of activations"), "buffers to be used again": ("kept for reuse",),
+    "activations and their gradients": ("activations", "gradients of activations", "kept for reuse"),
     "weights, gradients and optimiser": ("parameters and buffers", "optimiser state", "gradients of parameters"),
     "workspace": ("workspace",), "batches prepared ahead": ("input and labels",),
 }
