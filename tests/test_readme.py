@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from minicnn.benchmarks.reporting.report import update
 from minicnn.cli import app
 from minicnn.kernels.cuda_backend import nvrtc
+from minicnn.training import recipe_file
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -19,13 +20,21 @@ TYPED = "".join(block for language, block in re.findall(r"^```(\w*)\n(.*?)^```$"
 COMMANDS = sorted(set(re.findall(r"^minicnn ((?:bench |simulate )?[a-z-]+)", TYPED, re.MULTILINE)))
 
 
-def test_the_examples_run_and_learns() -> None:
+def test_the_examples_run_and_learn(tmp_path: Path) -> None:
     """The blocks one after the other, as a reader would type them."""
-    assert len(PYTHON) == 3
-    out = subprocess.run([sys.executable, "-c", "\n".join(PYTHON)], capture_output=True, text=True, check=True).stdout
+    assert len(PYTHON) == 4
+    out = subprocess.run([sys.executable, "-c", "\n".join(PYTHON)], capture_output=True, text=True, check=True, cwd=tmp_path).stdout
     match = re.fullmatch(r"([\d.]+)% of the held-out digits are right\n", out)
     assert match, out
     assert float(match[1]) > 92
+
+
+def test_the_recipe_is_one() -> None:
+    """It is that of fashion-fast, but for what stands at its default or is of no matter there."""
+    shown, = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    found, whole = recipe_file.parse(shown, "fashion-fast"), recipe_file.read("fashion-fast")
+    for name in ("model", "options", "dataset", "batch_size", "optimizer", "lr", "adamw_lr", "epochs"):
+        assert getattr(found, name) == getattr(whole, name), name
 
 
 def test_every_picture_and_file_exists() -> None:
