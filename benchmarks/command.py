@@ -147,7 +147,10 @@ def ladder(
 
 @app.command(short_help="Seconds of training to a recipe's test accuracy.")
 def accuracy(
-    recipes: Recipes = None, contestants: Contestants = None, backend: Backend = None, peers: Peers = True, threads: Threads = None,
+    recipes: Annotated[list[str] | None, typer.Argument(
+        metavar="RECIPE", help="Names of `minicnn recipes`, or .toml files, that set a goal.",
+        show_default="digits, and fashion-fast if its images are here")] = None,
+    contestants: Contestants = None, backend: Backend = None, peers: Peers = True, threads: Threads = None,
     rounds: Annotated[int, typer.Option(help="Trainings of each contestant, with the recipe's first, second, ... seed.")] = 3,
     json: Json = None, markdown: Markdown = False,
 ) -> None:

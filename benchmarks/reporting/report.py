@@ -74,7 +74,7 @@ def outdated(readme: Path, results_dir: Path) -> list[str]:
             texts = ({record.name: record.text for record in results.records.values()} if isinstance(results, RecipeResults)
                      else results.settings.get("recipes", {}))
             found += [f"recipe {recipe} was measured with other settings than it has now: "
-                      f"`minicnn bench {name} {recipe} --json {path}` measures it again"
+                      f"`minicnn bench {name}{f' {recipe}' if name == 'recipes' else ''} --json {path}` measures it again"
                       for recipe in recipe_results.outdated(texts, with_goal=name == "accuracy")]
     return found
 

@@ -248,8 +248,9 @@ def test_results_of_a_recipe_that_has_changed_are_outdated(folder: Folder, setti
     folder.save("accuracy", samples.results(measured(CONV, "minicnn numba", 1e-4, extra=extra), kind="accuracy",
                                             settings={"threads": 1, "recipes": {"digits": record.text, "gone": "nonsense"}}))
     folder.write("".join(f"<!-- bench:{name} -->\n<!-- /bench:{name} -->\n" for name in ("accuracy", "recipes")))
-    expected = [f"recipe digits was measured with other settings than it has now: `minicnn bench {name} digits --json "
-                f"{folder.results / name}.json` measures it again" for name, old in (("accuracy", accuracy), ("recipes", recipes)) if old]
+    expected = [f"recipe digits was measured with other settings than it has now: `minicnn bench {command} --json "
+                f"{folder.results / command.split()[0]}.json` measures it again"
+                for command, old in (("accuracy", accuracy), ("recipes digits", recipes)) if old]
     assert report.outdated(folder.readme, folder.results) == expected
     folder.write("<!-- bench:conv -->\n<!-- /bench:conv -->\n")
     assert report.outdated(folder.readme, folder.results) == [], "README does not show them"
