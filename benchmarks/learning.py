@@ -72,13 +72,10 @@ class Lesson:
 
 def store_epoch(loader: DataLoader, folder: Path) -> None:
     """Save the loader's next epoch: x.npy (steps, batch, C, H, W) and labels.npy (steps, batch), for contestants in other processes."""
-    x = labels = None
+    labels = np.zeros((len(loader), loader.batch_size), np.int64)
+    x = open_memmap(folder / "x.npy", "w+", np.float32, (*labels.shape, *loader.dataset.images.shape[1:]))
     for step, (images_, labels_) in enumerate(loader):
-        if x is None or labels is None:
-            x = open_memmap(folder / "x.npy", "w+", np.float32, (len(loader), *images_.shape))
-            labels = np.zeros((len(loader), *labels_.shape), np.int64)
         x[step], labels[step] = images_.array, labels_.array
-    assert x is not None
     x.flush()
     np.save(folder / "labels.npy", labels)
 

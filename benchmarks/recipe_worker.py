@@ -40,8 +40,9 @@ def train(recipe: Recipe, backend: str | None, first: int, tell: Callable[[dict[
     with options.backend(backend) as device, tempfile.TemporaryDirectory(prefix="minicnn-bench-") as folder:
         experiment = Experiment.prepare(recipe, device=device)
         if first:
-            parts = {part: _beginning(getattr(experiment, part), first) for part in ("train", "validation", "test")}
-            experiment = dataclasses.replace(experiment, recipe=changed(recipe, epochs=1), **parts)
+            held_out = experiment.validation and _beginning(experiment.validation, first)
+            experiment = dataclasses.replace(experiment, recipe=changed(recipe, epochs=1), train=_beginning(experiment.train, first),
+                                             validation=held_out, test=_beginning(experiment.test, first))
         test = experiment.run(folder, lambda *_: contextlib.nullcontext(watcher)).test
         wall = time.perf_counter() - started
         seconds = sum(epoch.seconds for epoch in watcher.epochs)
@@ -51,8 +52,8 @@ def train(recipe: Recipe, backend: str | None, first: int, tell: Callable[[dict[
                 "images_per_second": images / seconds, "parameters": parameter_count(experiment.model), "backend": experiment.backend}
 
 
-def _beginning(images: ArrayDataset | None, first: int) -> ArrayDataset | None:
-    return images and ArrayDataset(images.images[:first], images.labels[:first], images.classes, images.max_value)
+def _beginning(images: ArrayDataset, first: int) -> ArrayDataset:
+    return ArrayDataset(images.images[:first], images.labels[:first], images.classes, images.max_value)
 
 
 def main() -> None:

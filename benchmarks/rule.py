@@ -44,7 +44,8 @@ class Rule:
         from minicnn import optim
 
         if self.optimizer == "muon":
-            groups = optim.muon_groups(model, *self.rates, self.weight_decay, self.adamw_weight_decay)
+            lr, adamw_lr = self.rates
+            groups = optim.muon_groups(model, lr, adamw_lr, self.weight_decay, self.adamw_weight_decay)
             return optim.Muon(groups, self.lr, momentum=self.momentum, nesterov=self.nesterov)
         return self.build_from(optim, model.parameters())
 

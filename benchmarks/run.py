@@ -71,8 +71,8 @@ def recipes(named: Sequence[str], usual: Sequence[str] | None = None) -> list[Re
     """Those named, or those of `usual` (None: all that set a goal) whose images are on this machine. Raises ValueError for one that is not
     known, or not here."""
     if not named:
-        found = map(recipe_file.read, recipe_file.names() if usual is None else usual)
-        return [recipe for recipe in found if recipe.goal_accuracy and not _elsewhere(recipe)]
+        those = map(recipe_file.read, recipe_file.names() if usual is None else usual)
+        return [recipe for recipe in those if recipe.goal_accuracy and not _elsewhere(recipe)]
     found = [recipe_file.read(name) for name in named]
     for recipe in found:
         if _elsewhere(recipe):

@@ -141,7 +141,7 @@ class JaxTrainer:
     def arguments(self, batch: Any, rates: Sequence[float]) -> tuple[Any, ...]:
         """Of the jitted step. Numbers are arguments too, so that one program serves all of them; Adam's shares are rounded once, here."""
         t = self.steps + 1
-        numbers = np.float32([rates[0], rates[-1], 1 - self.adam.momentum**t, 1 - BETA2**t])
+        numbers = np.array([rates[0], rates[-1], 1 - self.adam.momentum**t, 1 - BETA2**t], np.float32)
         return self.weights, self.moments, self.statistics, self.average, *batch, numbers, np.int32(t)
 
     def gradients(self) -> Arrays:

@@ -57,6 +57,7 @@ class TorchTrainer:
         for name in self.names:
             self.state[name].requires_grad_()
         self.average: dict[str, Any] = {}
+        self.move_average = torch.optim.swa_utils.get_ema_multi_avg_fn(self.rule.ema)
         self.engine = Engine(self.state, training=True, drops=problem.drops)
         self.loss = self._loss
         if setting == "compile":
@@ -102,7 +103,6 @@ class TorchTrainer:
                 self.move_average([self.average[name] for name in current], list(current.values()), None)
         else:
             self.average = {name: t.clone() for name, t in current.items()}
-            self.move_average = torch.optim.swa_utils.get_ema_multi_avg_fn(self.rule.ema)
 
     def gradients(self) -> Arrays:
         gradients: dict[str, Any] = {name: self.state[name].grad for name in self.names}

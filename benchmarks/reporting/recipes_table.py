@@ -10,8 +10,8 @@ COLUMNS = [Column("recipe", left=True), Column("parameters"), Column("epochs"), 
            Column("each seed", left=True, aside=True), Column("training"), Column("images/s"),
            Column("goal", left=True, aside=True), Column("met", left=True)]
 CAPTION = ("accuracy: on the test images, which are looked at once, at the end of each training; the mean of the seeds. training: wall "
-           "time of the passes over the training images, augmentation included, without validation, test and saving; the mean of the "
-           "seeds. Kernels were compiled beforehand, which minicnn does once on a machine.")
+           "time of the passes over the training images, augmentation included, without validation, test and what is saved between "
+           "passes; the mean of the seeds. Kernels were compiled beforehand, which minicnn does once on a machine.")
 
 
 def table(results: RecipeResults) -> Table:
