@@ -22,13 +22,14 @@ class Line:
 
 
 def line_chart(title: str, lines: Sequence[Line], text: Callable[[float], str], mark: float | None = None, zero: bool = False) -> Html:
-    """A figure: title and legend above, epochs from left to right. text: of a value. mark: an epoch to point at. zero: begin at 0."""
+    """A figure: title and legend above, epochs from left to right. text: of a value. mark: an epoch to point at. zero: hold 0."""
     lines = [line for line in lines if line.points]
     xs = [x for line in lines for x, _ in line.points]
     ys = [y for line in lines for _, y in line.points]
     if not xs:
         return Html("")
-    marks = ticks(0 if zero else min(ys), max(ys))
+    base = [0.0] if zero else []
+    marks = ticks(min(base + ys), max(base + ys))
     low, high = min(marks[0], *ys), max(marks[-1], *ys)
     first, last = min(xs), max(xs)
 

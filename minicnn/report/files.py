@@ -17,6 +17,7 @@ import numpy as np
 LARGEST = 16 * 2**20                                           # bytes: some 50,000 epochs
 MOST_CLASSES = 2000
 LARGE = 1e100
+MOST_EPOCHS = 10**9
 
 
 def read_text(path: Path, most: int = LARGEST) -> str:
@@ -66,7 +67,8 @@ def read_epochs(path: Path) -> tuple[list[dict[str, float]], str]:
     for number, line in enumerate(read_text(path).splitlines(), 1):
         try:
             values = {key: found for key, value in parse_object(line).items() if (found := as_number(value)) is not None}
-            if values.get("epoch", 0) <= (epochs[-1]["epoch"] if epochs else 0) or values["epoch"] != int(values["epoch"]):
+            after = epochs[-1]["epoch"] if epochs else 0
+            if not after < values.get("epoch", 0) < MOST_EPOCHS or values["epoch"] != int(values["epoch"]):
                 raise ValueError("no epoch, or one out of order")
         except ValueError as error:
             wrong.append(f"line {number} is {error}" if "JSON" in str(error) else f"line {number} has {error}")

@@ -67,8 +67,8 @@ def test_what_is_no_finite_number_is_none(tmp_path: Path) -> None:
     (['{"epoch": 1}', '{"epoch": 2}'], [1, 2], ""), (['{"epoch": 1}', '{"epo'], [1], "line 2 is not JSON, or cut short"),
     (["", '{"epoch": 1}'], [1], "line 1 is not JSON, or cut short"),
     (['{"epoch": 2}', '{"epoch": 1}'], [2], "line 2 has no epoch, or one out of order"),
-    (['{"loss": 2}', '{"epoch": 1.5}', '{"epoch": 0}', '{"epoch": NaN}'], [],
-     "line 1 has no epoch, or one out of order (and 3 more lines)"),
+    (['{"loss": 2}', '{"epoch": 1.5}', '{"epoch": 0}', '{"epoch": NaN}', '{"epoch": 1e20}'], [],
+     "line 1 has no epoch, or one out of order (and 4 more lines)"),
 ])
 def test_epochs(tmp_path: Path, lines: list[str], kept: list[int], wrong: str) -> None:
     (tmp_path / "m").write_text("\n".join(lines))

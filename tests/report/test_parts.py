@@ -8,7 +8,7 @@ from html import unescape
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -66,9 +66,10 @@ def test_whole_ticks(first: int, length: int) -> None:
     assert sorted(set(found)) == found
 
 
-@given(ys=st.lists(st.floats(-1e99, 1e99), min_size=1, max_size=80))
-def test_a_chart_stays_inside_its_frame(ys: list[float]) -> None:
-    html = line_chart("loss", [Line("training", list(enumerate(ys, 1)), "one")], lambda y: f"{y:.3g}", mark=1)
+@given(ys=st.lists(st.floats(-1e99, 1e99), min_size=1, max_size=80), zero=st.booleans())
+@example(ys=[-1.0], zero=True)
+def test_a_chart_stays_inside_its_frame(ys: list[float], zero: bool) -> None:
+    html = line_chart("loss", [Line("training", list(enumerate(ys, 1)), "one")], lambda y: f"{y:.3g}", mark=1, zero=zero)
     points = re.findall(r"([-\d.einfa]+),([-\d.einfa]+)", re.findall(r'points="([^"]*)"', html)[0])
     assert len(points) == len(ys)
     for x, y in points:
