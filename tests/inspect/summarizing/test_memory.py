@@ -13,6 +13,7 @@ from minicnn import kernels, models, nn, optim
 from minicnn.inspect.recorder import record
 from minicnn.inspect.summarizing.memory import ledger
 from minicnn.inspect.summarizing.memory.step import training_memory
+from minicnn.inspect.summarizing.memory.training import AHEAD, TrainingMemory
 from minicnn.inspect.summarizing.workspace import workspace_bytes
 from minicnn.kernels.numba_backend import memory
 from minicnn.kernels.numpy_backend.conv2d import conv2d_cost
@@ -120,3 +121,18 @@ def test_a_batch_too_large_for_this_machine_is_predicted_without_being_taken(bac
 
 def test_the_ledger_has_the_pool_s_numbers() -> None:
     assert (ledger.SMALL, ledger.LINE, ledger.ROOMY, ledger.KEPT) == (memory.SMALL, memory.LINE, memory.ROOMY, memory.KEPT)
+
+
+@pytest.mark.parametrize("backend", kernels.CPU_BACKENDS)
+def test_a_training_takes_its_steps_the_batches_ahead_and_copies_of_the_weights(backend: str) -> None:
+    model, shape = models.create("tinyvgg", 1, 28, 10), (1, 28, 28)
+    image, weights = 4 * 28 * 28, sum(p.array.nbytes for p in model.parameters())
+    with kernels.use_backend(backend):
+        step, plain, copied = training_memory(model, shape, 64, "momentum"), TrainingMemory(model, shape, "momentum"), \
+            TrainingMemory(model, shape, "momentum", copies=3)
+        assert plain.at(64).peak == step.peak + AHEAD * 64 * image
+        assert copied.at(64).peak == plain.at(64).peak + 3 * weights
+        assert plain.at(64, tested=64).peak <= 1.1 * plain.at(64).peak, "a test keeps nothing for backward"
+        assert plain.at(1, tested=256).peak > 2 * plain.at(1).peak, "but its batches may be larger"
+        peaks = [plain.at(n).peak for n in (1, 2, 16, 128, 1024)]
+    assert peaks == sorted(peaks)
