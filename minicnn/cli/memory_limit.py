@@ -84,7 +84,7 @@ def check(experiment: Experiment, limit: str) -> Need:
     if need(1).total > most:
         raise ValueError(f"{text}too little even for batches of 1, which need {mib(need(1).total)} ({need(1).largest(2)})")
     suggested = largest(lambda n: need(n).total <= most - max(ROOM, most // 64), batch)
-    raise ValueError(f"{text}use --batch-size {suggested} or less")
+    raise ValueError(f"{text}use --batch-size {suggested}{' or less' if suggested > 1 else ''}")
 
 
 def largest(fits: Callable[[int], bool], too_many: int) -> int:
