@@ -1,7 +1,8 @@
 """Checks on what a layer is constructed with; what it is called with is checked by the operation."""
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -28,6 +29,28 @@ def one_of(layer: str, name: str, value: Any, choices: tuple[Any, ...]) -> None:
         raise ValueError(f"{layer}: {name} is {value!r}: must be one of {', '.join(map(repr, choices))}")
 
 
+class at_most:
+    """`with at_most(numbers, tensors):` no layer may be made in the block whose parameters and buffers need more, in all.
+
+    What they need is known before memory is taken for it: a network that a file describes is no larger than the file allows. ValueError
+    where it would be. Blocks do not nest.
+    """
+    left: ClassVar[list[float]] = []                           # numbers, tensors; empty outside all blocks
+
+    def __init__(self, numbers: float, tensors: float = math.inf) -> None:
+        self.numbers, self.tensors = numbers, tensors
+
+    def __enter__(self) -> None:
+        at_most.left = [self.numbers, self.tensors]
+
+    def __exit__(self, *_: object) -> None:
+        at_most.left = []
+
+
 def empty(*shape: int, dtype: Any = None) -> np.ndarray:
     """Memory for a parameter that an init function is about to fill."""
+    if at_most.left:
+        at_most.left = [at_most.left[0] - math.prod(shape), at_most.left[1] - 1]
+        if min(at_most.left) < 0:
+            raise ValueError(f"the network is larger than it may be: with an array of shape {shape} it exceeds the limit")
     return np.empty(shape, DEFAULT_DTYPE if dtype is None else dtype)
