@@ -16,6 +16,7 @@ from minicnn.ops import add_relu
 from minicnn.tensor import Tensor
 
 ImageSize = int | Sequence[int]
+MOST_LAYERS = 1000                                             # of a list of layers, which may come from a file
 
 
 class SimpleConvNet(nn.Module):
@@ -129,6 +130,8 @@ class ConvNet(nn.Module):
         _check_plan(layers)
         if head not in ("mean", "flatten"):
             raise ValueError(f"ConvNet: head is {head!r}, expected 'mean' or 'flatten'")
+        if isinstance(dropout, bool) or not isinstance(dropout, int | float):
+            raise ValueError(f"ConvNet: dropout is {str(dropout)[:80]}, expected a number")
         pools = sum(step == "pool" for step in layers)
         H, W = _at_least(2**pools, image_size, "ConvNet", f"its {pools} max pools divide it by {2**pools}")
         self.features = nn.Sequential(*_layers(in_channels, layers, _conv_norm_relu))
@@ -281,6 +284,8 @@ def _check_plan(layers: Sequence[int | str]) -> None:
     wrong = [step for step in layers if step != "pool" and (not isinstance(step, int) or isinstance(step, bool) or step < 1)]
     if wrong:
         raise ValueError(f"ConvNet: layers holds {wrong[0]!r}, expected numbers of channels and \"pool\", such as [16, \"pool\", 32]")
+    if len(layers) > MOST_LAYERS:
+        raise ValueError(f"ConvNet: layers has {len(layers):,} entries, expected at most {MOST_LAYERS:,}")
     if not any(isinstance(step, int) for step in layers):
         raise ValueError(f"ConvNet: layers is {list(layers)}, expected at least one number of channels")
 
