@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import reprlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from minicnn.nn import Module
 from minicnn.optim import SGD, Adam, AdamW, Muon, Optimizer, muon_groups
 from minicnn.optim.lr_scheduler import OneCycleLR
 
+MOST_PIXELS = 4096                                             # of an image's side
 OPTIMIZERS = ("adamw", "adam", "sgd", "muon")
 
 
@@ -67,11 +69,14 @@ class Recipe:
     def __post_init__(self) -> None:
         known("model", self.model, MODELS)
         known("optimizer", self.optimizer, OPTIMIZERS)
-        if self.dataset not in NAMES and not (self.dataset and Path(self.dataset).is_dir()):
+        if self.dataset not in NAMES and not (0 < len(self.dataset) < 1000 and Path(self.dataset).is_dir()):
             known("dataset", self.dataset, NAMES, "; or the path of a folder with one sub-folder of images a class")
         for name, least in (("epochs", 1), ("batch_size", 1), ("image_size", 1), ("shift", 0), ("crop", 0), ("cutout", 0),
                             ("goal_parameters", 0)):
             self._check(name, getattr(self, name) >= least, f"at least {least}")
+        for name, most in (("image_size", MOST_PIXELS), ("shift", MOST_PIXELS), ("crop", MOST_PIXELS), ("cutout", MOST_PIXELS),
+                           ("epochs", 10**6), ("batch_size", 10**9)):
+            self._check(name, getattr(self, name) <= most, f"at most {most:,}")
         if not self.seeds or min(self.seeds) < 0:
             raise ValueError(f"seed is {min(self.seeds, default='missing')}, expected at least 0")
         self._check("lr", 0 < self.lr < math.inf, "a number above 0")
@@ -142,4 +147,4 @@ def known(what: str, name: str, names: Iterable[str], otherwise: str = "") -> No
     if name not in names:
         close = difflib.get_close_matches(name, names, 1)
         hint = f" (did you mean {close[0]!r}?)" if close else ""
-        raise ValueError(f"unknown {what} {name!r}{hint}; there are: {', '.join(names)}{otherwise}")
+        raise ValueError(f"unknown {what} {reprlib.repr(name)}{hint}; there are: {', '.join(names)}{otherwise}")
