@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import math
+import reprlib
 import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
@@ -118,11 +119,11 @@ def _toml(value: Any) -> str:
 
 def _converted(where: str, value: Any, kind: str) -> Any:
     """The value as a field of that kind holds it."""
-    whole = isinstance(value, int) and not isinstance(value, bool)
+    whole = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
     if kind == "float" and (whole or isinstance(value, float)) and math.isfinite(value):
         return float(value)
     if kind == "tuple[int, ...]" and isinstance(value, list) and all(isinstance(v, int) and not isinstance(v, bool) for v in value):
         return tuple(value)
     if (kind == "int" and whole) or (kind == "str" and isinstance(value, str)) or (kind == "bool" and isinstance(value, bool)):
         return value
-    raise ValueError(f"{where} is {value!r}, expected {WHAT[kind]}")
+    raise ValueError(f"{where} is {reprlib.repr(value)}, expected {WHAT[kind]}")
