@@ -30,7 +30,7 @@ def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         if "BF16" in dtypes.values():
             arrays |= _bfloat16(path)
     except (SafetensorError, KeyError, TypeError, ValueError, OSError, AttributeError) as error:
-        raise ValueError(f"{path}: not a .safetensors file, or a damaged one ({error}); copy it again or train again") from error
+        raise ValueError(f"{path}: not a .safetensors file, or a damaged one ({str(error)[:200]}); copy it again or train again") from error
     for name, dtype in dtypes.items():
         if name not in arrays:
             raise ValueError(f"{path}: {name} holds {dtype}, which NumPy has not: save it as float32, in torch with tensor.float()")
