@@ -71,6 +71,7 @@ def open_network(what: str, input: str | None = None, classes: int = 10, device:
     return Network(what, models.create(what, C, (H, W), classes).eval().to(device), shape)
 
 
+LARGEST = 2**20                                                # bytes of a config.json
 USUAL = {"digits": "8x8x1", "resnet8": "32x32x3", "resnet20": "32x32x3", "vgg16": "224x224x3"}    # what each was made for; others: 28x28x1
 
 
@@ -114,10 +115,10 @@ def run_config(folder: Path) -> dict[str, Any]:
     """What a run was asked for: its config.json. Raises ValueError when it is missing or damaged."""
     path = folder / "config.json"
     try:
-        values = json.loads(path.read_text())
+        values = json.loads(path.read_text() if path.stat().st_size <= LARGEST else "")
         if not isinstance(values, dict) or not isinstance(values.get("dataset"), str):
             raise ValueError("it names no dataset")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{path}: cannot tell what the network was trained on ({getattr(error, 'strerror', None) or error})") from error
     return values
 
