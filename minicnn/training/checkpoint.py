@@ -18,8 +18,11 @@ from minicnn.files import write_whole
 from minicnn.interop.reader import read
 from minicnn.kernels import devices
 from minicnn.nn import Module
+from minicnn.nn.arguments import at_most
 
 KEY, VERSION = "minicnn", 1
+LONGEST = 2**20                                                # characters of a description
+MOST_PIXELS = 4096                                             # of an image's side
 
 
 @dataclass(frozen=True)
@@ -40,15 +43,30 @@ class Description:
 
     @classmethod
     def from_json(cls, text: str) -> Description:
+        """From what a file says. Raises ValueError or TypeError for what is no description."""
         values = json.loads(text)
         H, W = values["image_size"]
-        return cls(str(values["model"]), int(values["in_channels"]), (int(H), int(W)), tuple(map(str, values["classes"])),
-                   tuple(map(float, values["mean"])), tuple(map(float, values["std"])), float(values["background"]),
-                   dict(values.get("options", {})))
+        sides = _within("image_size", H, 1, MOST_PIXELS), _within("image_size", W, 1, MOST_PIXELS)
+        channels = _within("in_channels", values["in_channels"], 1, MOST_PIXELS)
+        mean, std = (tuple(_within(name, value, -1e6, 1e6) for value in values[name]) for name in ("mean", "std"))
+        if not len(mean) == len(std) == channels or min(std) < 1e-6:
+            raise ValueError(f"mean and std are {str(mean)[:80]} and {str(std)[:80]}, expected numbers for {channels} channels, "
+                             "std at least 1e-6")
+        if not isinstance(values["classes"], list) or not values["classes"]:
+            raise ValueError("classes is no list of names")
+        return cls(str(values["model"]), int(channels), (int(sides[0]), int(sides[1])), tuple(map(str, values["classes"])), mean, std,
+                   _within("background", values["background"], -1e6, 1e6), dict(values.get("options", {})))
 
     def build(self) -> Module:
         """The network, with new random weights."""
         return models.create(self.model, self.in_channels, self.image_size, len(self.classes), **self.options)
+
+
+def _within(name: str, value: Any, low: float, high: float) -> float:
+    """A number of a file, where it is one and in that range."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high or (low == 1 and value != int(value)):
+        raise ValueError(f"{name} is {str(value)[:80]}, expected a number in {low:g}..{high:g}")
+    return value
 
 
 def save(path: str | Path, model: Module, description: Description) -> None:
@@ -87,10 +105,11 @@ def load(path: str | Path) -> tuple[Module, Description]:
     text = _checked_description(path, arrays, metadata[KEY])
     try:
         description = Description.from_json(text)
-        model = description.build()
+        with at_most(sum(array.size for array in arrays.values()), len(arrays)):
+            model = description.build()
         model.load_state_dict(arrays)
-    except (RuntimeError, TypeError, ValueError, KeyError, MemoryError) as error:
-        what = " ".join(str(error).split())
+    except (RuntimeError, TypeError, ValueError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+        what = " ".join(str(error).split())[:1000]
         raise ValueError(f"{path}: the weights do not fit this version of the network: {what}; train again") from error
     return model.eval(), description
 
@@ -98,13 +117,13 @@ def load(path: str | Path) -> tuple[Module, Description]:
 def _checked_description(path: str | Path, arrays: Mapping[str, Any], header: str) -> str:
     """The description inside the header, once version and SHA-256 are right."""
     try:
-        values = json.loads(header)
+        values = json.loads(header if len(header) <= LONGEST else "")
         version, text = values["version"], values["description"]
         whole = digest(arrays, text) == values["sha256"]
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         version, text, whole = VERSION, "", False
     if version != VERSION:
-        raise ValueError(f"{path}: a checkpoint of version {version}, this minicnn reads version {VERSION}: "
+        raise ValueError(f"{path}: a checkpoint of version {str(version)[:20]}, this minicnn reads version {VERSION}: "
                          "use the minicnn that saved it, or train again")
     if not whole:
         raise ValueError(f"{path}: damaged: the weights do not have the SHA-256 they were saved with; copy the file again or train again")

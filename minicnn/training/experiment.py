@@ -5,6 +5,8 @@ import contextlib
 import dataclasses
 import importlib.metadata
 import importlib.util
+import math
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -16,6 +18,7 @@ from minicnn import __version__, kernels, random
 from minicnn.data import ArrayDataset, Compose, DataLoader
 from minicnn.data.sources import NAMES
 from minicnn.nn import CrossEntropyLoss, Module
+from minicnn.nn.arguments import at_most
 from minicnn.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from minicnn.training import images, plots, recipe_file, snapshot
 from minicnn.training.autosave import SECONDS, Autosave, how_to_go_on
@@ -52,8 +55,13 @@ class Experiment:
     stopped: Stopped | None = None
 
     @classmethod
-    def prepare(cls, recipe: Recipe, data: str | Path | None = None, progress: Any = None, device: str = "cpu") -> Experiment:
-        """Read the images (downloading them where needed; `progress` is told) and build the network with random weights, on `device`."""
+    def prepare(cls, recipe: Recipe, data: str | Path | None = None, progress: Any = None, device: str = "cpu",
+                largest: tuple[int, float] | None = None) -> Experiment:
+        """Read the images (downloading them where needed; `progress` is told) and build the network with random weights, on `device`.
+
+        largest: how many numbers the network may have, in how many arrays; by default as many as fit this machine's memory four times, for
+        the weights, their gradients and the optimiser's two means. ValueError for a larger one.
+        """
         train, test = images.load(recipe.dataset, data, recipe.image_size, progress)
         train, validation = images.split(train, recipe.validation)
         statistics = Statistics.of(train)
@@ -61,7 +69,9 @@ class Experiment:
         description = Description(recipe.model, C, (H, W), train.classes, statistics.mean, statistics.std, statistics.background,
                                   recipe.options)
         random.manual_seed(recipe.seed)
-        return cls(recipe, train, validation, test, statistics, description.build().to(device), description, data)
+        with at_most(*(largest or (_memory() // 16, math.inf))):
+            model = description.build()
+        return cls(recipe, train, validation, test, statistics, model.to(device), description, data)
 
     @classmethod
     def resume(cls, stopped: Stopped, data: str | Path | None = None, progress: Any = None, device: str = "cpu") -> Experiment:
@@ -70,7 +80,7 @@ class Experiment:
         Raises ValueError when the images are not those that it was trained on.
         """
         with stopped.checked():
-            found = cls.prepare(stopped.recipe, data or stopped.root, progress, device)
+            found = cls.prepare(stopped.recipe, data or stopped.root, progress, device, stopped.size)
             stopped.check_images(found.train, found.validation, found.test)
         return dataclasses.replace(found, stopped=stopped)
 
@@ -168,6 +178,14 @@ class Result:
     test: Evaluation
     examples: list[Path]
     figures: bool
+
+
+def _memory() -> int:
+    """Bytes of this machine's memory; 32 GiB where the system does not say."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):              # Windows
+        return 2**35
 
 
 def versions() -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import reprlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,8 +40,9 @@ class Stopped:
 
     @classmethod
     def find(cls, folder: str | Path) -> Stopped:
-        """The run in a folder. Raises Finished for one that is finished, ValueError or OSError when it is no run or holds no checkpoint that
-        is whole.
+        """The run in a folder.
+
+        Raises Finished for one that is finished, ValueError or OSError when it is no run or holds no checkpoint that is whole.
         """
         folder = Path(folder)
         if not folder.is_dir():
@@ -71,6 +73,12 @@ class Stopped:
         """The best weights so far, where they are not simply the last."""
         return {name.removeprefix("best/"): array for name, array in self.snapshot.arrays.items() if name.startswith("best/")}
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """How many numbers its network has, in how many arrays: what is built to go on may not be larger."""
+        arrays = [array for name, array in self.snapshot.arrays.items() if name.startswith("model/")]
+        return sum(array.size for array in arrays), len(arrays)
+
     def differences(self, backend: str, versions: Mapping[str, str]) -> list[str]:
         """What computes otherwise than before, so that the rest may differ in its last digits from what it would have been."""
         before, now = {"backend": self.backend, **self.versions}, {"backend": backend, **versions}
@@ -82,7 +90,7 @@ class Stopped:
         then, now = self.snapshot.values.get("images"), whole_of(*parts)
         if then != now:
             counts = then.get("counts") if isinstance(then, dict) else None
-            how = "as many, but other pixels or labels" if counts == now["counts"] else f"{now['counts']}, not {counts}"
+            how = "as many, but other pixels or labels" if counts == now["counts"] else f"{now['counts']}, not {reprlib.repr(counts)}"
             raise ValueError(f"the images (training, validation, test) are not those it was trained on: {how}; name the folder that holds "
                              "those with --data, or train anew")
 

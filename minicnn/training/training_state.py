@@ -91,6 +91,8 @@ class TrainingState:
                 held = values["state"].get(str(i), {}) | _named(arrays, f"optimizer/{i}")
                 if held:
                     state[i] = _like(_example(self.optimizer, p, group), held, f"optimizer/{i}")
+                    if any(isinstance(v, int) and v < 1 for v in state[i].values()):
+                        raise ValueError(f"optimizer/{i} counts its steps from {held}")
         return {"state": state, "param_groups": groups}
 
     def _check(self, position: Mapping[str, Any], epochs: int) -> None:
@@ -113,7 +115,7 @@ def _named(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarra
 def _example(optimizer: Optimizer, p: Any, group: Mapping[str, Any]) -> dict[str, Any]:
     """What the optimiser remembers of a parameter after a step, its values aside."""
     state: dict[str, Any] = {}
-    optimizer.update(p.array.copy(), p.array * 0, state, dict(group))
+    optimizer.update(np.zeros_like(p.array), np.zeros_like(p.array), state, dict(group))
     return state
 
 

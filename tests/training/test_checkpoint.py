@@ -118,11 +118,12 @@ GOOD = {"model": "lenet", "in_channels": 1, "image_size": [12, 12], "classes": [
     ({"model": "lenett"}, "unknown model 'lenett'; there are: digits, lenet, convnet, tinyvgg, resnet8, resnet20, vgg16"),
     ({"image_size": [3, 3]}, "LeNet: images of 3x3 are too small: height and width must be at least 12 "
                              "(12 + 2*2 - 4 = 12, pooled 6, 6 - 4 = 2, pooled 1 pixel is left)"),
-    ({"in_channels": "x"}, "invalid literal for int() with base 10: 'x'"),
+    ({"in_channels": "x"}, "in_channels is x, expected a number in 1..4096"),
+    ({"mean": [0.5, 0.5]}, "mean and std are (0.5, 0.5) and (0.25,), expected numbers for 1 channels, std at least 1e-6"),
     ({"model": "lenet"}, "Error(s) in loading state_dict for LeNet: Missing key(s) in state_dict: \"conv1.weight\", \"conv1.bias\", "
                          "\"conv2.weight\", \"conv2.bias\", \"fc1.weight\", \"fc1.bias\", \"fc2.weight\", \"fc2.bias\", \"fc3.weight\", "
                          "\"fc3.bias\". Unexpected key(s) in state_dict: \"x\"."),
-], ids=["name", "size", "number", "arrays"])
+], ids=["name", "size", "number", "channels", "arrays"])
 def test_weights_of_another_network(tmp_path: Path, change: dict[str, Any], text: str) -> None:
     path = crafted(tmp_path / "w", GOOD | change, {"x": np.zeros(2, np.float32)})
     with says(ValueError, f"{path}: the weights do not fit this version of the network: {text}; train again"):
