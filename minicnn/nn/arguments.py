@@ -33,24 +33,29 @@ class at_most:
     """`with at_most(numbers, tensors):` no layer may be made in the block whose parameters and buffers need more, in all.
 
     What they need is known before memory is taken for it: a network that a file describes is no larger than the file allows. ValueError
-    where it would be. Blocks do not nest.
+    where it would be, which says what the limit is: "the weights that the file holds". Blocks do not nest.
     """
-    left: ClassVar[list[float]] = []                           # numbers, tensors; empty outside all blocks
+    block: ClassVar[at_most | None] = None
 
-    def __init__(self, numbers: float, tensors: float = math.inf) -> None:
-        self.numbers, self.tensors = numbers, tensors
+    def __init__(self, numbers: float, tensors: float = math.inf, limit: str = "it may be") -> None:
+        self.numbers, self.tensors, self.limit = numbers, tensors, limit
+
+    def take(self, shape: tuple[int, ...]) -> None:
+        """One more parameter or buffer."""
+        self.numbers -= math.prod(shape)
+        self.tensors -= 1
+        if min(self.numbers, self.tensors) < 0:
+            raise ValueError(f"the network is larger than {self.limit}: there is no room for a weight of shape {shape}")
 
     def __enter__(self) -> None:
-        at_most.left = [self.numbers, self.tensors]
+        at_most.block = self
 
     def __exit__(self, *_: object) -> None:
-        at_most.left = []
+        at_most.block = None
 
 
 def empty(*shape: int, dtype: Any = None) -> np.ndarray:
     """Memory for a parameter that an init function is about to fill."""
-    if at_most.left:
-        at_most.left = [at_most.left[0] - math.prod(shape), at_most.left[1] - 1]
-        if min(at_most.left) < 0:
-            raise ValueError(f"the network is larger than it may be: with an array of shape {shape} it exceeds the limit")
+    if at_most.block is not None:
+        at_most.block.take(shape)
     return np.empty(shape, DEFAULT_DTYPE if dtype is None else dtype)
