@@ -105,7 +105,8 @@ def load(path: str | Path) -> tuple[Module, Description]:
     text = _checked_description(path, arrays, metadata[KEY])
     try:
         description = Description.from_json(text)
-        with at_most(sum(array.size for array in arrays.values()), len(arrays)):
+        held = sum(array.size for array in arrays.values())
+        with at_most(held, len(arrays), f"what the file holds, {held:,} numbers in {len(arrays):,} arrays"):
             model = description.build()
         model.load_state_dict(arrays)
     except (RuntimeError, TypeError, ValueError, KeyError, AttributeError, OverflowError, RecursionError) as error:

@@ -5,7 +5,6 @@ import contextlib
 import dataclasses
 import importlib.metadata
 import importlib.util
-import math
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -56,11 +55,11 @@ class Experiment:
 
     @classmethod
     def prepare(cls, recipe: Recipe, data: str | Path | None = None, progress: Any = None, device: str = "cpu",
-                largest: tuple[int, float] | None = None) -> Experiment:
+                largest: at_most | None = None) -> Experiment:
         """Read the images (downloading them where needed; `progress` is told) and build the network with random weights, on `device`.
 
-        largest: how many numbers the network may have, in how many arrays; by default as many as fit this machine's memory four times, for
-        the weights, their gradients and the optimiser's two means. ValueError for a larger one.
+        largest: how large the network may be; by default so that this machine's memory holds it four times: the weights, their gradients
+        and the optimiser's two means. ValueError for a larger one.
         """
         train, test = images.load(recipe.dataset, data, recipe.image_size, progress)
         train, validation = images.split(train, recipe.validation)
@@ -69,7 +68,7 @@ class Experiment:
         description = Description(recipe.model, C, (H, W), train.classes, statistics.mean, statistics.std, statistics.background,
                                   recipe.options)
         random.manual_seed(recipe.seed)
-        with at_most(*(largest or (_memory() // 16, math.inf))):
+        with largest or at_most(_memory() // 16, limit="this machine's memory allows"):
             model = description.build()
         return cls(recipe, train, validation, test, statistics, model.to(device), description, data)
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from minicnn.data import ArrayDataset
 from minicnn.data.sources import NAMES
+from minicnn.nn.arguments import at_most
 from minicnn.training import recipe_file, snapshot
 from minicnn.training.recipe import Recipe
 from minicnn.training.snapshot import Snapshot
@@ -74,10 +75,11 @@ class Stopped:
         return {name.removeprefix("best/"): array for name, array in self.snapshot.arrays.items() if name.startswith("best/")}
 
     @property
-    def size(self) -> tuple[int, int]:
-        """How many numbers its network has, in how many arrays: what is built to go on may not be larger."""
+    def size(self) -> at_most:
+        """How large its network is: what is built to go on may not be larger."""
         arrays = [array for name, array in self.snapshot.arrays.items() if name.startswith("model/")]
-        return sum(array.size for array in arrays), len(arrays)
+        held = sum(array.size for array in arrays)
+        return at_most(held, len(arrays), f"what the checkpoint holds, {held:,} numbers in {len(arrays):,} arrays")
 
     def differences(self, backend: str, versions: Mapping[str, str]) -> list[str]:
         """What computes otherwise than before, so that the rest may differ in its last digits from what it would have been."""

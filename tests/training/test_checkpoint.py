@@ -17,7 +17,7 @@ from safetensors.numpy import save as serialize
 from minicnn import nn
 from minicnn.files import write_whole
 from minicnn.training import Description, load_checkpoint, save_checkpoint
-from minicnn.training.checkpoint import digest, read
+from minicnn.training.checkpoint import arrays_of, digest, read
 from tests.compare import assert_equal
 from tests.data.errors import says
 from tests.strategies import floats
@@ -120,13 +120,21 @@ GOOD = {"model": "lenet", "in_channels": 1, "image_size": [12, 12], "classes": [
                              "(12 + 2*2 - 4 = 12, pooled 6, 6 - 4 = 2, pooled 1 pixel is left)"),
     ({"in_channels": "x"}, "in_channels is x, expected a number in 1..4096"),
     ({"mean": [0.5, 0.5]}, "mean and std are (0.5, 0.5) and (0.25,), expected numbers for 1 channels, std at least 1e-6"),
-    ({"model": "lenet"}, "Error(s) in loading state_dict for LeNet: Missing key(s) in state_dict: \"conv1.weight\", \"conv1.bias\", "
-                         "\"conv2.weight\", \"conv2.bias\", \"fc1.weight\", \"fc1.bias\", \"fc2.weight\", \"fc2.bias\", \"fc3.weight\", "
-                         "\"fc3.bias\". Unexpected key(s) in state_dict: \"x\"."),
+    ({"model": "lenet"}, "the network is larger than what the file holds, 2 numbers in 1 arrays: there is no room for a weight of shape "
+                         "(6, 1, 5, 5)"),
 ], ids=["name", "size", "number", "channels", "arrays"])
 def test_weights_of_another_network(tmp_path: Path, change: dict[str, Any], text: str) -> None:
     path = crafted(tmp_path / "w", GOOD | change, {"x": np.zeros(2, np.float32)})
     with says(ValueError, f"{path}: the weights do not fit this version of the network: {text}; train again"):
+        load_checkpoint(path)
+
+
+def test_weights_under_another_name(tmp_path: Path) -> None:
+    arrays = arrays_of(ABOUT.build())
+    arrays["x"] = arrays.pop("fc3.bias")
+    path = crafted(tmp_path / "w", GOOD, arrays)
+    with says(ValueError, f"{path}: the weights do not fit this version of the network: Error(s) in loading state_dict for LeNet: Missing "
+                          "key(s) in state_dict: \"fc3.bias\". Unexpected key(s) in state_dict: \"x\".; train again"):
         load_checkpoint(path)
 
 
