@@ -26,12 +26,12 @@ class Commands(TyperGroup):
 
 @contextlib.contextmanager
 def one_sentence() -> Iterator[None]:
-    """Usage errors exit with 2, bad input with 1, Ctrl-C with 130. MINICNN_DEBUG=1 lets the traceback through."""
+    """Usage errors exit with 2, bad input with 1, Ctrl-C with 130, SIGTERM with 143. MINICNN_DEBUG=1 lets the traceback through."""
     try:
         yield
     except KeyboardInterrupt as stop:
         typer.echo(str(stop) or "interrupted", err=True)
-        raise typer.Exit(130) from None
+        raise typer.Exit(getattr(stop, "status", 130)) from None
     except Exception as error:
         usage = hasattr(error, "format_message")               # click's errors, wherever this version of typer keeps them
         piped = isinstance(error, BrokenPipeError)             # `minicnn ... | head`: typer knows what to do
