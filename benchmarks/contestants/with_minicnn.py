@@ -133,6 +133,9 @@ def _chosen(module: ModuleType, problem: Any, direction: str, arrays: dict[str, 
 
 def _algorithm(module: ModuleType, problem: Any) -> str:
     """What a convolution's kernel calls itself; else the module."""
+    if isinstance(problem, Conv) and hasattr(module, "conv2d_algorithm"):          # numba_backend: it depends on the shape
+        chosen: str = module.conv2d_algorithm(problem.x_shape, problem.w_shape, problem.window, problem.groups, 4)
+        return chosen
     return kernels.label(module).split(":")[0] if isinstance(problem, Conv) else module.__name__.removeprefix("minicnn.kernels.")
 
 

@@ -19,6 +19,7 @@ from minicnn.kernels.numpy_backend import col2im, im2col
 
 if usable():
     from minicnn.kernels.numba_backend.conv2d import conv2d, conv2d_grad_input, conv2d_grad_weight, prepare_conv2d
+    from minicnn.kernels.numba_backend.conv2d import conv2d_algorithm as conv2d_algorithm
     from minicnn.kernels.numba_backend.linear import linear, linear_grad_input, linear_grad_weight, prepare_linear
 else:
     from minicnn.kernels.numba_backend.parallel_loops import conv2d, conv2d_grad_input, conv2d_grad_weight

@@ -1,4 +1,5 @@
-"""Convolution and its two gradients on register tiles. The arithmetic is in `sliding_sum` and `weight_gradient`, the cutting in `plan`."""
+"""Convolution and its two gradients on register tiles. The arithmetic is in `sliding_sum` and `weight_gradient`, the cutting in `plan`;
+3 x 3 kernels on many channels and pixels take fewer products, in `winograd`."""
 from __future__ import annotations
 
 from typing import Any
@@ -17,6 +18,7 @@ from minicnn.kernels.numba_backend.plan import channel_tile, is_depthwise
 from minicnn.kernels.numba_backend.recipe import SLACK, recipe
 from minicnn.kernels.numba_backend.weight_gradient import weight_gradient
 from minicnn.kernels.numba_backend.weight_plan import weight_plan
+from minicnn.kernels.numba_backend.winograd import suits, winograd, winograd_grad_input, winograd_grad_weight
 from minicnn.kernels.window import Window2d
 
 
@@ -24,7 +26,15 @@ def conv2d(x: Any, w: Any, b: Any, window: Window2d, groups: int = 1, relu: bool
     """Register tiles: 14 pixels x 32 filters summed in vector registers, straight from the channels-last image."""
     if not x.size or x.dtype not in COMPILED:
         return numpy_backend.conv2d(x, w, b, window, groups, relu)
+    if suits(x.shape, w.shape[0], window, groups, x.itemsize):
+        return winograd(x, w, b, window, relu)
     return recipe(False, x.shape, w.shape, window, groups, x.dtype)(dense(x), w, b, relu)
+
+
+def conv2d_algorithm(x_shape: tuple[int, ...], w_shape: tuple[int, ...], window: Window2d, groups: int, itemsize: int) -> str:
+    """What conv2d and its gradients do for these shapes, in a few words."""
+    fewer = suits(tuple(x_shape), w_shape[0], window, groups, itemsize)
+    return "Winograd F(2x2, 3x3) on register tiles" if fewer else "Register tiles"
 
 
 def prepare_conv2d(w: Any, b: Any, window: Window2d, groups: int = 1, relu: bool = False, pool: tuple[int, int] = (1, 1)) -> Any:
@@ -53,6 +63,8 @@ def conv2d_grad_input(dy: Any, w: Any, input_shape: tuple[int, ...], window: Win
     """dx: a convolution of dy with the kernel flipped and its channels exchanged, in one phase a position within the stride."""
     if not dy.size or dy.dtype not in COMPILED:
         return numpy_backend.conv2d_grad_input(dy, w, input_shape, window, groups)
+    if suits(tuple(input_shape), w.shape[0], window, groups, dy.itemsize):
+        return winograd_grad_input(dy, w, input_shape, window)
     return recipe(True, tuple(input_shape), w.shape, window, groups, dy.dtype)(dense(dy), w)
 
 
@@ -60,6 +72,8 @@ def conv2d_grad_weight(dy: Any, x: Any, weight_shape: tuple[int, ...], window: W
     """dw: sums over pixels in register tiles of 14 channels x 32 filters, in chunks of the batch that are added in order."""
     if not x.size or x.dtype not in COMPILED:
         return numpy_backend.conv2d_grad_weight(dy, x, weight_shape, window, groups)
+    if suits(x.shape, weight_shape[0], window, groups, x.itemsize):
+        return winograd_grad_weight(dy, x, window)
     (F, CG, KH, KW), dtype = weight_shape, x.dtype
     dw, image, gradient = empty((F, CG, KH, KW), dtype), dense(x), dense(dy)
     if is_depthwise(x.shape[1], (F, CG, KH, KW), groups):

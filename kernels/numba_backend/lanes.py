@@ -220,31 +220,31 @@ _chosen = _of_lanes(lambda builder, v, b, u, w: builder.select(_is_better(builde
 _equal = _of_lanes(lambda builder, v, b, u: builder.select(builder.fcmp_ordered("==", v, b), u, _zero(u)), 3)
 
 
-def _inlined(function: Any) -> Any:
-    return overload(function, jit_options=INLINED, prefer_literal=True)
+def inlined(function: Any) -> Any:
+    return overload(function, jit_options=INLINED, prefer_literal=True, strict=False)
 
 
-@_inlined(load)
+@inlined(load)
 def _loaded(x, i, n, count=None):  # type: ignore[no-untyped-def]  # Numba compares this signature with that of what is returned
     if count is None or isinstance(count, types.NoneType | types.Omitted):
         return lambda x, i, n, count=None: _load(x, i, n)
     return lambda x, i, n, count=None: _load_some(x, i, n, count)
 
 
-@_inlined(store)
+@inlined(store)
 def _stored(v, x, i, n, count=None):  # type: ignore[no-untyped-def]  # as above
     if count is None or isinstance(count, types.NoneType | types.Omitted):
         return lambda v, x, i, n, count=None: _store(v, x, i)
     return lambda v, x, i, n, count=None: _store_some(v, x, i, count)
 
 
-_inlined(accumulate)(lambda v, x, i, n: lambda v, x, i, n: _accumulate(v, x, i))
-_inlined(fill)(lambda x, a, n: lambda x, a, n: _fill(x, a, n))
-_inlined(plus)(lambda a, b: lambda a, b: _plus(a, b))
-_inlined(minus)(lambda a, b: lambda a, b: _minus(a, b))
-_inlined(times)(lambda a, b: lambda a, b: _times(a, b))
-_inlined(positive)(lambda y, v: lambda y, v: _positive(y, v))
-_inlined(rectified)(lambda v: lambda v: _rectified(v))
-_inlined(better)(lambda v, b: lambda v, b: _better(v, b))
-_inlined(chosen)(lambda v, b, u, w: lambda v, b, u, w: _chosen(v, b, u, w))
-_inlined(equal)(lambda v, b, u: lambda v, b, u: _equal(v, b, u))
+inlined(accumulate)(lambda v, x, i, n: lambda v, x, i, n: _accumulate(v, x, i))
+inlined(fill)(lambda x, a, n: lambda x, a, n: _fill(x, a, n))
+inlined(plus)(lambda a, b: lambda a, b: _plus(a, b))
+inlined(minus)(lambda a, b: lambda a, b: _minus(a, b))
+inlined(times)(lambda a, b: lambda a, b: _times(a, b))
+inlined(positive)(lambda y, v: lambda y, v: _positive(y, v))
+inlined(rectified)(lambda v: lambda v: _rectified(v))
+inlined(better)(lambda v, b: lambda v, b: _better(v, b))
+inlined(chosen)(lambda v, b, u, w: lambda v, b, u, w: _chosen(v, b, u, w))
+inlined(equal)(lambda v, b, u: lambda v, b, u: _equal(v, b, u))

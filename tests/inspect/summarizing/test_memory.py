@@ -89,7 +89,7 @@ def measured(make: Callable[[], nn.Module], shape: tuple[int, ...], optimizer: s
 @pytest.mark.parametrize(("network", "batch", "optimizer"), [
     ("lenet", 1, "adamw"), ("lenet", 64, "adam"), ("digits", 1, "sgd"), ("digits", 64, "momentum"), ("branchy", 1, "momentum"),
     ("branchy", 4, "adamw"), ("branchy", 64, "sgd"), ("tinyvgg", 1, "adam"), ("tinyvgg", 16, "momentum"), ("resnet8", 1, "adamw"),
-    ("resnet8", 32, "sgd")])
+    ("resnet8", 32, "sgd"), ("convnet", 32, "adamw")])
 def test_the_peak_of_a_training_step_is_predicted_within_a_tenth(backend: str, network: str, batch: int, optimizer: str,
                                                                  monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "_pool", memory._Pool())

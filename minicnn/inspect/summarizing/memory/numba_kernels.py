@@ -9,7 +9,7 @@ from typing import Any
 
 from minicnn.inspect.summarizing.memory.ledger import Block, Ghost
 from minicnn.inspect.summarizing.memory.numpy_kernels import NumPyKernels, Shape
-from minicnn.kernels.numba_backend import arithmetic, rows
+from minicnn.kernels.numba_backend import arithmetic, rows, winograd
 from minicnn.kernels.numba_backend.batch_norm_pool import TASKS
 from minicnn.kernels.numba_backend.channel_sum import PIXELS
 from minicnn.kernels.numba_backend.depthwise import depthwise_cut
@@ -71,7 +71,9 @@ class NumbaKernels(NumPyKernels):
         return self._slide(True, dy, tuple(shape), w, None, window, groups)
 
     def _slide(self, backward: bool, x: Ghost, x_shape: Shape, w: Ghost, b: Any, window: Window2d, groups: int) -> Ghost:
-        """Recipe.__call__"""
+        """Recipe.__call__, or winograd._run"""
+        if winograd.suits(x_shape, w.shape[0], window, groups, x.itemsize):
+            return self._winograd(backward, x, x_shape, w, b, window)
         read, n = self.dense(x), x.itemsize
         p = plan(backward, x_shape, w.shape, window, groups, n, 1)
         F, taps = w.shape[0], math.prod(w.shape[2:])
@@ -98,8 +100,20 @@ class NumbaKernels(NumPyKernels):
         del packed, scratch, bias, read
         return y
 
+    def _winograd(self, backward: bool, x: Ghost, x_shape: Shape, w: Ghost, b: Any, window: Window2d) -> Ghost:
+        (N, C, *size), F, n = x_shape, w.shape[0], x.itemsize
+        read, taps, (OH, OW) = self.dense(x), self.empty((9 * C * F,), n), window.output_size(size)
+        H, W = size if backward else (OH, OW)
+        threads = workers(N * -(-H // 2) * -(-W // 2) * 4 * C * F)
+        weights, y = self.empty((winograd.POINTS * C * F + winograd.SLACK,), n), self.empty((N, C if backward else F, H, W), n, True)
+        scratch = self.empty((threads * winograd.scratch(C, F, n),), n)
+        del read, taps, weights, scratch
+        return y
+
     def conv2d_grad_weight(self, dy: Ghost, x: Ghost, shape: Shape, window: Window2d, groups: int = 1) -> Ghost:
         n = x.itemsize
+        if winograd.suits(x.shape, shape[0], window, groups, n):
+            return self._winograd_weight(dy, x)
         dw, image, gradient = self.empty(shape, n), self.dense(x), self.dense(dy)
         if is_depthwise(x.shape[1], shape, groups):
             (KH, KW), tile, cut = shape[2:], channel_tile(groups, n), depthwise_cut(x.shape, window, n)[0]
@@ -119,6 +133,14 @@ class NumbaKernels(NumPyKernels):
         sums = self.empty((p.sums + SLACK,), n)
         del sums, image, gradient
         return dw
+
+    def _winograd_weight(self, dy: Ghost, x: Ghost) -> Ghost:
+        (C, F), n = (x.shape[1], dy.shape[1]), x.itemsize
+        taps = self.empty((winograd.sums(C, F, n),), n), self.empty((9 * C * F,), n)
+        read, threads = (self.dense(x), self.dense(dy)), workers(dy.shape[0] * -(-dy.shape[2] // 2) * -(-dy.shape[3] // 2) * 4 * C * F)
+        scratch = self.empty((threads * winograd.scratch(C, F, n),), n)
+        del read, scratch, taps
+        return self.empty((F, C, 3, 3), n)
 
     # pooling
 
