@@ -6,12 +6,14 @@ import os
 from pathlib import Path
 
 
-def write_whole(path: str | Path, data: bytes | str, keep: str | Path | None = None) -> None:
+def write_whole(path: str | Path, data: bytes | str, keep: str | Path | None = None, flush_folder: bool = True) -> None:
     """Write `data` beside `path` as a hidden .part file, flush it to the disk, and only then give it its name.
 
     A crash or a full disk leaves what was there before. Raises OSError with the path and the reason.
     keep: a second path, in the same folder, which the file that was there before is given: `path` is missing for a moment, but at every
     moment one of the two names holds a whole file, provided that `path` did.
+    flush_folder: without it the name may reach the disk later, and a power failure leave what was there before: for files that are written
+    again when what was interrupted goes on.
     """
     path = Path(path)
     part = path.with_name(f".{path.name}.part")
@@ -24,7 +26,8 @@ def write_whole(path: str | Path, data: bytes | str, keep: str | Path | None = N
             if keep is not None and path.exists():
                 os.replace(path, keep)
             os.replace(part, path)
-            _flush_folder(path.parent)
+            if flush_folder:
+                _flush_folder(path.parent)
         except BaseException:
             part.unlink(missing_ok=True)
             raise

@@ -77,13 +77,14 @@ def save(path: str | Path, model: Module, description: Description) -> None:
     save_arrays(path, arrays_of(model), description)
 
 
-def save_arrays(path: str | Path, arrays: dict[str, np.ndarray], description: Description) -> None:
-    """The same, of weights that `arrays_of` gave."""
+def save_arrays(path: str | Path, arrays: dict[str, np.ndarray], description: Description, flush_folder: bool = True) -> None:
+    """The same, of weights that `arrays_of` gave. flush_folder: see `write_whole`."""
     from safetensors.numpy import save as serialize
 
     text = json.dumps(asdict(description), sort_keys=True)
     header = json.dumps({"version": VERSION, "sha256": digest(arrays, text), "description": text})
-    write_whole(path, serialize(arrays, {KEY: header}))        # one key: safetensors writes several in random order
+    # One key, for safetensors writes several in random order.
+    write_whole(path, serialize(arrays, {KEY: header}), flush_folder=flush_folder)
 
 
 def arrays_of(module: Module) -> dict[str, np.ndarray]:

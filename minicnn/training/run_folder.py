@@ -73,13 +73,15 @@ class Run(Observer):
     def epoch(self, epoch: Epoch) -> None:
         self.history.append(epoch)
         self._write_metrics()
-        self.save(LAST)
+        weights = checkpoint.arrays_of(self.model)
+        checkpoint.save_arrays(self.folder / LAST, weights, self.description, flush_folder=False)
         if self.best_epoch == epoch.number:
-            self.save(BEST)
-            self.best = checkpoint.arrays_of(self.model) if epoch.validation else {}
+            checkpoint.save_arrays(self.folder / BEST, weights, self.description, flush_folder=False)
+            self.best = weights if epoch.validation else {}
 
     def _write_metrics(self) -> None:
-        write_whole(self.folder / "metrics.jsonl", "".join(json.dumps(_numbers(e)) + "\n" for e in self.history))
+        write_whole(self.folder / "metrics.jsonl", "".join(json.dumps(_numbers(e)) + "\n" for e in self.history),
+                    flush_folder=False)
 
     @property
     def best_epoch(self) -> int:
