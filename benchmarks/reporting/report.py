@@ -120,6 +120,8 @@ def _source(name: str, results_dir: Path, plots_dir: Path) -> Source:
     results: Results | RecipeResults = RecipeResults.load(path) if name == "recipes" else Results.load(path)
     if results.kind != KINDS[name]:
         raise ValueError(f"{path} holds results of {results.kind}, expected {KINDS[name]}")
+    if isinstance(results, Results) and results.kind == "accuracy" and "recipes" not in results.settings:
+        raise ValueError(f"{path} was not measured by recipes: `minicnn bench accuracy --json {path}` measures it again")
     digest = hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
     return Source(results, digest, {plots_dir / f"{name}-{picture}.png": picture for picture in _drawings(results)})
 

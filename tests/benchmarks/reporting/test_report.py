@@ -206,11 +206,19 @@ def test_long_tables_are_folded(folder: Folder) -> None:
 @pytest.mark.parametrize(("name", "kind"), [("ladder-large", "ladder"), ("accuracy", "accuracy")])
 def test_other_kinds(folder: Folder, name: str, kind: str) -> None:
     extra = {"target": 0.9, "reached": True, "times_reached": 7, "epochs": 1, "accuracy": 0.95, "images_per_second": 100.0}
-    folder.save(name, samples.results(measured(CONV, "minicnn numba", 1e-4, extra=extra), kind=kind))
+    settings = {"threads": 2, "recipes": {}}
+    folder.save(name, samples.results(measured(CONV, "minicnn numba", 1e-4, extra=extra), kind=kind, settings=settings))
     folder.write(f"<!-- bench:{name} -->\n<!-- /bench:{name} -->\n")
     plots = ["plot DIR/docs/bench/ladder-large-rungs.png"] if kind == "ladder" else []
     assert folder.update() == [f"section bench:{name} of DIR/README.md", *plots]
     assert "| minicnn numba |" in folder.read()
+
+
+def test_accuracies_of_an_older_version(folder: Folder) -> None:
+    folder.save("accuracy", samples.results(measured(CONV, "minicnn numba", 1e-4), kind="accuracy"))
+    path = folder.results / "accuracy.json"
+    fails(folder, f"{path} was not measured by recipes: `minicnn bench accuracy --json {path}` measures it again",
+          "<!-- bench:accuracy -->\n<!-- /bench:accuracy -->\n")
 
 
 def recipe_record(**settings: Any) -> Record:
