@@ -75,11 +75,11 @@ def test_memory_does_not_grow(problem: str) -> None:
     network, pool = Network.parse(problem), cupy.get_default_memory_pool()
     trainer, arrays = with_minicnn.trainer("cuda", network), network.arrays(0)
     batch = trainer.batch(arrays["x"], arrays["labels"])
-    float(trainer.step(batch, 0.01))
+    float(trainer.step(batch, [0.01]))
     pool.free_all_blocks()
     used, total = [], []
     for _ in range(10):
-        float(trainer.step(batch, 0.01))
+        float(trainer.step(batch, [0.01]))
         used.append(pool.used_bytes())
         total.append(pool.total_bytes())
     print(f"{problem}: {used[-1] / 2**20:.1f} MiB in use between steps, {total[-1] / 2**20:.1f} MiB at the peak of a step")
