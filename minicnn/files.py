@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -33,6 +34,30 @@ def write_whole(path: str | Path, data: bytes | str, keep: str | Path | None = N
             raise
     except OSError as error:
         raise OSError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """For a block: no other process is in such a block about the same folder. Raises OSError where one is.
+
+    It ends with the process, however that ends. Nothing is held where the system or the file system has no such locks.
+    """
+    try:
+        import fcntl
+    except ImportError:                                        # Windows
+        yield
+        return
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OSError(f"{folder} is in use: another process is training in it") from None
+        except OSError:                                        # a network's file system
+            pass
+        yield
+    finally:
+        os.close(number)
 
 
 def _flush_folder(folder: Path) -> None:

@@ -5,7 +5,6 @@ import contextlib
 import dataclasses
 import importlib.metadata
 import importlib.util
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -16,6 +15,7 @@ from typing import Any
 from minicnn import __version__, kernels, random
 from minicnn.data import ArrayDataset, Compose, DataLoader
 from minicnn.data.sources import NAMES
+from minicnn.files import alone
 from minicnn.nn import CrossEntropyLoss, Module
 from minicnn.nn.arguments import at_most
 from minicnn.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -68,7 +68,7 @@ class Experiment:
         description = Description(recipe.model, C, (H, W), train.classes, statistics.mean, statistics.std, statistics.background,
                                   recipe.options)
         random.manual_seed(recipe.seed)
-        with largest or at_most(_memory() // 16, limit="this machine's memory allows"):
+        with largest or at_most(images.memory() // 16, limit="this machine's memory allows"):
             model = description.build()
         return cls(recipe, train, validation, test, statistics, model.to(device), description, data)
 
@@ -108,8 +108,8 @@ class Experiment:
         if self.stopped:
             with self.stopped.checked():
                 state.restore(self.stopped.snapshot)
-        run = self._folder(out, name, state)
-        with Stop() as stop, _noted(run, autosave := self._autosave(run, state, len(loader), stop, every)):
+        with (self._folder(out, name, state) as run, Stop() as stop,
+              _noted(run, autosave := self._autosave(run, state, len(loader), stop, every))):
             watching = [watch(run.folder)] if watch else []
             with display(recipe.epochs, min(len(loader) * recipe.batch_size, len(self.train))) as shown:
                 fit(self.model, loader, validation, state.optimizer, recipe.epochs, state.scheduler, loss_function,
@@ -133,14 +133,19 @@ class Experiment:
         average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(ema), use_buffers=True) if ema else None
         return TrainingState(self.model, optimizer, scheduler, average, Position())
 
-    def _folder(self, out: str | Path, name: str | None, state: TrainingState) -> Run:
-        """The run's folder: a new one, or that of the run that was stopped."""
+    @contextlib.contextmanager
+    def _folder(self, out: str | Path, name: str | None, state: TrainingState) -> Iterator[Run]:
+        """The run's folder, a new one or that of the run that was stopped, in which no other process trains meanwhile."""
         if self.stopped:
-            run = Run(self.stopped.folder, state.result, self.description)
-            run.go_on(state.position.history, self.stopped.best, last=state.position.batch == 0)
-            return run
+            with alone(self.stopped.folder):
+                run = Run(self.stopped.folder, state.result, self.description)
+                run.go_on(state.position.history, self.stopped.best, last=state.position.batch == 0)
+                yield run
+            return
         name = name or f"{time.strftime('%Y-%m-%d-%H%M%S')}-{self._name()}"
-        return Run.create(out, name, state.result, self.description, self._config(), recipe_file.write(self.recipe))
+        run = Run.create(out, name, state.result, self.description, self._config(), recipe_file.write(self.recipe))
+        with alone(run.folder):
+            yield run
 
     def _autosave(self, run: Run, state: TrainingState, batches: int, stop: Stop, every: float) -> Autosave:
         about = {"recipe": recipe_file.write(images_are_at(self.recipe)), "name": self.recipe.name, "backend": self.backend,
@@ -177,14 +182,6 @@ class Result:
     test: Evaluation
     examples: list[Path]
     figures: bool
-
-
-def _memory() -> int:
-    """Bytes of this machine's memory; 32 GiB where the system does not say."""
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):              # Windows
-        return 2**35
 
 
 def versions() -> dict[str, str]:

@@ -1,6 +1,8 @@
 """The images of a training run: one of the known datasets, or a folder of one's own."""
 from __future__ import annotations
 
+import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,8 +78,23 @@ def _check_classes(folder: Path, images: ImageFolder) -> None:
 def _in_memory(folder: ImageFolder, image_size: int, mode: str) -> ArrayDataset:
     """Every image of a folder, read once: (N, C, S, S) bytes."""
     folder.size, folder.mode = image_size, mode
-    items = [folder[i] for i in range(len(folder))]
-    return ArrayDataset(np.stack([image for image, _ in items]), np.array([label for _, label in items]), folder.classes)
+    shape = (len(folder), 1 if mode == "L" else 3, image_size, image_size)
+    if math.prod(shape) > memory():
+        size = f"{math.prod(shape) / 2**30:,.1f} GiB"
+        raise ValueError(f"{folder.root}: {shape[0]:,} images of {shape[1]}x{image_size}x{image_size} are {size}, more than this machine's "
+                         "memory: give a smaller image_size")
+    pixels, labels = np.empty(shape, np.uint8), np.empty(len(folder), np.int64)
+    for i in range(len(folder)):
+        pixels[i], labels[i] = folder[i]
+    return ArrayDataset(pixels, labels, folder.classes)
+
+
+def memory() -> int:
+    """Bytes of this machine's memory; 32 GiB where the system does not say."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):              # Windows
+        return 2**35
 
 
 def _mode(folder: ImageFolder) -> str:

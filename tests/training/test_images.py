@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from minicnn.data import ArrayDataset
+from minicnn.training import images
 from minicnn.training.images import Statistics, load
 from tests.compare import assert_close64, assert_equal
 from tests.data.errors import says
@@ -87,3 +88,11 @@ def test_errors(tmp_path: Path) -> None:
     (few / "a" / "0.png").write_bytes(b"no picture")
     with pytest.raises(ValueError, match=rf"^{few}/a/0\.png: cannot read this image \("):     # the reason is Pillow's
         load(str(few))
+
+
+def test_more_pictures_than_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = folder(tmp_path, {"a": 5, "b": 5})
+    monkeypatch.setattr(images, "memory", lambda: 10 * 2**20)
+    assert len(load(str(root), image_size=1000)[0]) == 8
+    with says(ValueError, f"{root}: 10 images of 1x1050x1050 are 0.0 GiB, more than this machine's memory: give a smaller image_size"):
+        load(str(root), image_size=1050)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from minicnn import kernels, nn, optim, random
 from minicnn.data import DataLoader
+from minicnn.files import alone
 from minicnn.training import Epoch, Interrupted, Position, Recipe, Stopped, fit, snapshot
 from minicnn.training.progress import Quiet
 from minicnn.training.stopped import Finished
@@ -270,3 +271,13 @@ def test_checkpoints_take_their_share_of_the_time(tmp_path: Path, small: None, m
     waits = [b - a for a, b in itertools.pairwise(written)]
     assert len(waits) >= 2
     assert all(1000 <= wait <= 1000 + 10 + 30 for wait in waits)
+
+
+def test_one_process_at_a_time(stopped: Path, undisturbed: Any) -> None:
+    with alone(stopped):
+        before = {path.name: path.read_bytes() for path in stopped.iterdir()}
+        with says(OSError, f"{stopped} is in use: another process is training in it"):
+            train(stopped)
+        assert {path.name: path.read_bytes() for path in stopped.iterdir()} == before
+    train(stopped)
+    assert outcome(stopped) == undisturbed(recipe())
