@@ -55,7 +55,11 @@ def ten_steps(rule: Rule, network: str, setting: str, backend: str) -> None:
 @pytest.mark.parametrize("setting", ["contiguous", "channels_last"])
 @pytest.mark.parametrize("name", RULES)
 def test_ten_steps(name: str, setting: str) -> None:
-    ten_steps(RULES[name], NETWORKS[0], setting, "numba" if setting == "contiguous" else "numpy")
+    ten_steps(RULES[name], NETWORKS[0], setting, "numpy")
+
+
+def test_ten_steps_with_compiled_kernels() -> None:
+    ten_steps(RULES["Muon"], NETWORKS[0], "contiguous", "numba")
 
 
 def test_ten_steps_of_another_network() -> None:
