@@ -63,7 +63,7 @@ def present(result: Result, json: bool = False, picture: str | None = None) -> N
 
 def compilation() -> AbstractContextManager[object]:
     """Says on stderr, when that is a terminal, that kernels are being compiled."""
-    from minicnn.training.progress import Compilation
+    from minicnn.training.compiling import Compilation
 
     screen = console(stderr=True)
     return Compilation(screen) if screen.is_terminal else contextlib.nullcontext()

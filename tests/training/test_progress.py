@@ -12,7 +12,8 @@ from rich.console import Console
 
 from minicnn.kernels import compilation
 from minicnn.training import Epoch, Evaluation, progress
-from minicnn.training.progress import Bar, Compilation, Download, Lines, show
+from minicnn.training.compiling import Compilation
+from minicnn.training.progress import Bar, Download, Lines, show
 
 EPOCH = Epoch(3, 0.1, 0.12345, 0.5, Evaluation(0.2, np.array([[3, 1], [0, 4]])), 1.5, 12345.6)
 
