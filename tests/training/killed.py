@@ -1,7 +1,7 @@
 """Run as a program: trains the tiny recipe in a process of its own for every line it reads, and goes on with it for the next.
 
     python -m tests.training.killed FOLDER
-    stdin, a line a process: how it is killed. stdout: its pid when it trains, and its wait status when it is no more.
+    stdin, two lines a process: how it is killed; nothing, to wait for its end. stdout: its pid, what it says, and its wait status.
 
         -           not at all, unless from outside
         FILES n     by its own hand before the n-th time a file is opened, renamed or removed
@@ -14,6 +14,7 @@ import builtins
 import itertools
 import os
 import resource
+import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -85,6 +86,8 @@ def child(folder: Path, how: str, n: int) -> None:
         begun = (folder / "checkpoint.safetensors").exists() or (folder / "checkpoint-previous.safetensors").exists()
         if begun:
             Stopped.find(folder)                               # at every moment there is one that is whole
+        else:
+            shutil.rmtree(folder, ignore_errors=True)          # killed before there was the first: a run of the same name would be another
         train(folder, None if begun else recipe(epochs=5, ema=0.9), every=0.0)
     except Finished:
         pass
@@ -100,6 +103,7 @@ def main() -> None:
         if pid == 0:
             child(folder, how, int(n))
             os._exit(0)
+        sys.stdin.readline()                                   # until then a process that is killed is there, if only as a zombie
         _, status = os.waitpid(pid, 0)
         print(f"status {status}", flush=True)
 
