@@ -8,14 +8,15 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from minicnn import kernels, nn, optim, random
 from minicnn.data import DataLoader
 from minicnn.files import alone
-from minicnn.training import Epoch, Interrupted, Position, Recipe, Stopped, fit, snapshot
+from minicnn.training import Epoch, Evaluation, Interrupted, Position, Recipe, Stopped, fit, snapshot
 from minicnn.training.progress import Quiet
 from minicnn.training.stopped import Finished
 from tests.compare import assert_equal
@@ -69,6 +70,8 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Any:
 @settings(max_examples=FEW, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(about=recipes, first=st.integers(1, 3 * BATCHES), second=st.integers(1, 3 * BATCHES), crash=st.booleans(),
        every=st.sampled_from([0.0, 1e9]))
+@example(about=recipe(ema=0.9, optimizer="muon", shift=1), first=6, second=3, crash=False, every=1e9)
+@example(about=recipe(ema=0.5, optimizer="sgd", validation=0.0), first=5, second=4, crash=True, every=0.0)
 def test_wherever_it_stops_it_ends_the_same(tmp_path: Path, small: None, undisturbed: Any, about: Recipe, first: int, second: int,
                                             crash: bool, every: float) -> None:
     folder = tmp_path / str(next(runs))
@@ -80,6 +83,25 @@ def test_wherever_it_stops_it_ends_the_same(tmp_path: Path, small: None, undistu
         train(folder, None, every=every)
     assert outcome(folder) == undisturbed(about)
     assert not list(folder.glob("checkpoint*"))
+
+
+def test_the_best_weights_outlive_a_stop(tmp_path: Path, small: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the second epoch of four; the file that holds them is lost meanwhile."""
+    ends = []
+    for name in ("undisturbed", "run"):
+        found = iter([Evaluation(1.0, np.array([[right, 9 - right], [0, 2]])) for right in (3, 8, 5, 4)])
+        monkeypatch.setattr("minicnn.training.loop.evaluate", lambda *_, found=found: next(found))
+        if name == "undisturbed":
+            train(tmp_path / name, recipe(epochs=4))
+        else:
+            with pytest.raises(Interrupted):
+                train(tmp_path / name, recipe(epochs=4), StopAfter(2 * BATCHES + 2))
+            (tmp_path / name / "best.safetensors").unlink()
+            train(tmp_path / name)
+        ends.append(outcome(tmp_path / name))
+    assert ends[0] == ends[1]
+    assert ends[0]["result"]["best_epoch"] == 2
+    assert ends[0]["weights"]["best.safetensors"] != ends[0]["weights"]["last.safetensors"]
 
 
 def test_the_average_is_what_is_saved_and_measured(tmp_path: Path, small: None) -> None:
@@ -159,7 +181,8 @@ def test_a_damaged_checkpoint_is_not_used_and_not_kept(stopped: Path, undisturbe
     assert found.problem.startswith(f"{stopped / snapshot.CURRENT}: {said}")
     assert found.place == "from epoch 2, after its batch 1"
     with pytest.raises(Crash):
-        train(stopped, None, StopAfter(1, crash=True), every=0.0)
+        train(stopped, None, StopAfter(2, crash=True), every=0.0)      # so one checkpoint was written
+    assert snapshot.newest(stopped)[1] == ""
     assert (stopped / snapshot.PREVIOUS).read_bytes() == good  # the damaged one has not taken its place
     train(stopped)
     assert outcome(stopped) == undisturbed(recipe())
