@@ -14,17 +14,36 @@ from minicnn.ops.softmax import log_softmax
 from minicnn.tensor import Tensor
 
 
-def cross_entropy_forward(x: Any, labels: Any) -> tuple[Any, Any]:
-    """loss[n] = log(sum over k of exp(x[n, k])) - x[n, labels[n]]. Shapes: x (N, K), labels (N) in 0..K-1 -> (N)."""
+def cross_entropy_forward(x: Any, labels: Any, label_smoothing: float = 0.0) -> tuple[Any, Any]:
+    """loss[n] = log(sum over k of exp(x[n, k])) - x[n, labels[n]]. Shapes: x (N, K), labels (N) in 0..K-1 -> (N).
+
+    label_smoothing e: (1 - e) * loss[n] + e * the mean of what the loss would be for each of the K classes.
+    """
     k = kernels.of(x)
     losses, probabilities = k.softmax_cross_entropy(x, labels)
-    return losses, (k, probabilities, labels)
+    if label_smoothing:
+        below = (x - x.max(axis=1, keepdims=True)).mean(axis=1)                      # the largest is 0, and its loss the logarithm's sum
+        losses = (1 - label_smoothing) * losses - label_smoothing * (np.log(probabilities.max(axis=1)) + below)
+    return losses, (k, probabilities, labels, label_smoothing)
 
 
 def cross_entropy_backward(dlosses: Any, cache: Any) -> tuple[Any, None]:
-    """dx[n, k] = dlosses[n] * (softmax(x[n])[k] - [k == labels[n]]): what was predicted minus what is true."""
-    k, probabilities, labels = cache
-    return k.softmax_cross_entropy_grad(dlosses, probabilities, labels), None
+    """dx[n, k] = dlosses[n] * (softmax(x[n])[k] - t[n, k]): what was predicted minus what is true.
+
+    t[n, k] = (1 - e) * [k == labels[n]] + e / K, with label_smoothing e.
+    """
+    k, probabilities, labels, label_smoothing = cache
+    dx = k.softmax_cross_entropy_grad(dlosses, probabilities, labels)
+    if label_smoothing:
+        share = label_smoothing * dlosses[:, None]                                   # (N, 1)
+        dx += share * _one_hot(labels, dx.shape[1])
+        dx -= share / dx.shape[1]
+    return dx, None
+
+
+def _one_hot(labels: Any, K: int) -> Any:
+    """(N) -> (N, K): whether k is labels[n]."""
+    return labels[:, None] == np.arange(K, like=labels)
 
 
 def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, *, ignore_index: int = -100, reduction: str = "mean",
@@ -50,11 +69,10 @@ def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, *
         return reduce_loss("cross_entropy", _against(labels, x, weight, label_smoothing).reshape(shape), reduction)
     K = x.shape[1]
     of = samples("cross_entropy", target, K, weight, ignore_index)
-    if label_smoothing:
-        one_hot = of.labels[:, None] == np.arange(K, like=of.labels)
-        losses = _against(Tensor(one_hot, dtype=x.dtype), x, weight, label_smoothing)
+    if label_smoothing and weight is not None:                             # each class has a weight of its own
+        losses = _against(Tensor(_one_hot(of.labels, K), dtype=x.dtype), x, weight, label_smoothing)
     else:
-        losses = record(cross_entropy_forward, cross_entropy_backward, x, of.labels)
+        losses = record(cross_entropy_forward, cross_entropy_backward, x, of.labels, label_smoothing=label_smoothing)
         losses = losses if weight is None else losses * Tensor(of.weights)
     return reduce_labelled("cross_entropy", losses, target, of, reduction)
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import minicnn.nn.functional as F
 from minicnn import Tensor, use_backend
 from tests.against_torch import close
-from tests.compare import assert_equal
+from tests.compare import assert_bounded, assert_equal
 from tests.ops.neural import each_backend
 from tests.strategies import floats, in_layout, layouts, seeds
 
@@ -132,3 +132,15 @@ def test_only_tensors(name: str) -> None:
     with pytest.raises(TypeError) as error:
         getattr(F, name)(np.zeros((2, 3)), scores)
     assert str(error.value) == f"{name}: x is of type ndarray; it must be a Tensor: minicnn.as_tensor(x) makes one"
+
+
+@pytest.mark.parametrize("smoothing", [0.1, 1.0])
+def test_smoothing_far_from_zero_and_of_impossible_classes(smoothing: float) -> None:
+    """Logits around 10^4 lose no more than they have lost; a class that softmax calls impossible costs an infinite loss, as in torch."""
+    x = floats((3, 5), 0)
+    x[1] += 1e4
+    x[2, 0] = -np.inf
+    labels = np.array([0, 1, 2])
+    losses = F.cross_entropy(Tensor(x), Tensor(labels), reduction="none", label_smoothing=smoothing)
+    expected = TF.cross_entropy(torch.tensor(x.astype(np.float64)), torch.tensor(labels), reduction="none", label_smoothing=smoothing)
+    assert_bounded(losses, expected.numpy(), np.array([8, 8, 8]), 32)

@@ -72,6 +72,7 @@ PAIRS: dict[str, tuple[Any, Any, tuple[Any, ...], dict[str, Any]]] = {
     "softmax": (softmax_forward, softmax_backward, (x(2, 4, 3),), {"axis": 1}),
     "log_softmax": (log_softmax_forward, log_softmax_backward, (x(2, 4, 3),), {"axis": -1}),
     "cross_entropy": (cross_entropy_forward, cross_entropy_backward, (x(3, 4), LABELS), {}),
+    "cross_entropy, smoothed": (cross_entropy_forward, cross_entropy_backward, (x(3, 4), LABELS), {"label_smoothing": 0.3}),
     "nll_loss": (nll_loss_forward, nll_loss_backward, (x(3, 4), LABELS), {}),
     "linear": (linear_forward, linear_backward, (x(2, 3, 4), x(5, 4), x(5)), {}),
     "linear without bias": (linear_forward, linear_backward, (x(4), x(5, 4), None), {}),
