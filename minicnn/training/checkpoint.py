@@ -101,6 +101,9 @@ def load(path: str | Path) -> tuple[Module, Description]:
     be read at all.
     """
     arrays, metadata = read(path)
+    if "minicnn-training" in metadata:
+        raise ValueError(f"{path}: the state of a training, to go on from with minicnn train --resume; the network alone is in "
+                         "last.safetensors and best.safetensors beside it")
     if KEY not in metadata:
         raise ValueError(f"{path}: these are weights, but not a checkpoint of minicnn: load them into a network with load_state_dict()")
     text = _checked_description(path, arrays, metadata[KEY])

@@ -55,13 +55,15 @@ class Stopped:
         values = found.values
         try:
             texts = [values[name] for name in ("recipe", "name", "backend")]
-            if not all(isinstance(text, str) for text in texts) or not isinstance(values["versions"], dict):
-                raise ValueError("it does not say what is trained")
+            place = [values["position"][name] for name in ("epoch", "batch")]
+            if not all(isinstance(text, str) for text in texts) or not all(isinstance(n, int) and 0 <= n < 2**63 for n in place):
+                raise ValueError("it does not say what is trained, and how far it is")
+            versions = {name: version for name, version in dict(values["versions"]).items() if len(f"{name}{version}") < 100}
             root = values["root"] if isinstance(values["root"], str) else None
             recipe = replace(recipe_file.parse(texts[0]), name=texts[1])
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{folder}: cannot go on with this run: {error}") from error
-        return cls(folder, recipe, texts[2], values["versions"], root, found, problem)
+        return cls(folder, recipe, texts[2], versions, root, found, problem)
 
     @property
     def place(self) -> str:

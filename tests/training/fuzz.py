@@ -211,7 +211,9 @@ class Targets:
 
     def go_on(self) -> None:
         """Restored, and now and then trained to the end: what was accepted must not fail later otherwise."""
-        experiment = Experiment.resume(Stopped.find(self.run))
+        stopped = Stopped.find(self.run)
+        assert len(stopped.place) + len(str(stopped.differences("numpy", {}))) < 1000
+        experiment = Experiment.resume(stopped)
         state = experiment._state(4)
         assert experiment.stopped is not None
         with experiment.stopped.checked():

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from minicnn import kernels, nn, optim, random
 from minicnn.data import DataLoader
 from minicnn.files import alone
-from minicnn.training import Epoch, Evaluation, Interrupted, Position, Recipe, Stopped, fit, snapshot
+from minicnn.training import Epoch, Evaluation, Interrupted, Position, Predictor, Recipe, Stopped, fit, snapshot
 from minicnn.training.progress import Quiet
 from minicnn.training.stopped import Finished
 from tests.compare import assert_equal
@@ -186,6 +186,15 @@ def test_a_damaged_checkpoint_is_not_used_and_not_kept(stopped: Path, undisturbe
     assert (stopped / snapshot.PREVIOUS).read_bytes() == good  # the damaged one has not taken its place
     train(stopped)
     assert outcome(stopped) == undisturbed(recipe())
+
+
+def test_a_checkpoint_is_not_a_network(stopped: Path) -> None:
+    path = stopped / snapshot.CURRENT
+    with says(ValueError, f"{path}: the state of a training, to go on from with minicnn train --resume; the network alone is in "
+                          "last.safetensors and best.safetensors beside it"):
+        Predictor.load(path)
+    with says(ValueError, f"{stopped}/last.safetensors: no checkpoint of a training: it holds weights only, and is nothing to go on from"):
+        snapshot.read(stopped / "last.safetensors")
 
 
 def test_two_damaged_checkpoints(stopped: Path) -> None:
