@@ -67,7 +67,8 @@ class Sequential(_Indexed):
     """Modules called one after the other, y = f_n(...f_2(f_1(x))).
 
     Sequential(f1, f2, ...) names them "0", "1", ...; Sequential(OrderedDict(a=f1, b=f2)) by the keys. A slice is a Sequential of the
-    same modules. A Conv2d and the ReLU after it, or in eval mode the BatchNorm2d too, run as one: see `minicnn.nn.fusion`.
+    same modules. A Conv2d and the ReLU after it run as one, as do a BatchNorm2d, its ReLU and, in training, a max pool of 2 x 2; in eval
+    mode and without a tape a BatchNorm2d joins the Conv2d before it: see `minicnn.nn.fusion`.
     """
 
     def __init__(self, *args: Any) -> None:

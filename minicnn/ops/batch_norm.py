@@ -112,16 +112,17 @@ def _recorded(pair: Any, options: dict[str, Any], input: Tensor, running_mean: T
     for name, t in (("running_mean", running_mean), ("running_var", running_var), ("weight", weight), ("bias", bias)):
         if t is not None and t.shape != (C,):
             raise ValueError(f"batch_norm: x has {C} channels (shape {input.shape}), so {name} must be ({C},), got {t.shape}")
+    forward, backward = pair
     if not training:
         if running_mean is None or running_var is None:
             raise ValueError("batch_norm: without training it needs running_mean and running_var; got None")
         statistics = {"mean": running_mean.array.copy(), "var": running_var.array.copy()}     # copies: later batches move the originals
-        return record(*pair, input, weight, bias, eps=eps, **options, **statistics)[0]
+        return record(forward, backward, input, weight, bias, eps=eps, **options, **statistics)[0]
     M = input.numel() // max(C, 1)
     if M < 2:
         raise ValueError(f"batch_norm: expected more than 1 value per channel when training, got {M} (shape {input.shape}); "
                          "use a larger batch, or eval()")
-    y, mean, var = record(*pair, input, weight, bias, eps=eps, **options)
+    y, mean, var = record(forward, backward, input, weight, bias, eps=eps, **options)
     _follow((running_mean, running_var), (mean.array, var.array), float(momentum), M)
     return y
 
