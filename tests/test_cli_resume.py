@@ -92,10 +92,10 @@ def test_other_images_are_refused(stopped: Path, monkeypatch: pytest.MonkeyPatch
 def test_a_simulated_device_stops_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is on a device is copied from it and back: the same bits as without a stop."""
     about = tmp_path / "about.toml"
-    about.write_text(recipe_file.write(recipe(epochs=2, ema=0.9)))
+    about.write_text(recipe_file.write(recipe(epochs=1, ema=0.9)))
     ok("train", "--recipe", about, "--backend", "cuda-sim", "--quiet", "--out", tmp_path, "--name", "undisturbed")
     with monkeypatch.context() as patched:
-        patched.setattr("minicnn.training.progress.Quiet", lambda: StopAfter(3))
+        patched.setattr("minicnn.training.progress.Quiet", lambda: StopAfter(2))
         assert minicnn("train", "--recipe", about, "--backend", "cuda-sim", "--quiet", "--out", tmp_path, "--name", "run").exit_code == 130
     ok("train", "--resume", tmp_path / "run", "--quiet")
     assert outcome(tmp_path / "run") == outcome(tmp_path / "undisturbed")
