@@ -112,8 +112,8 @@ class Record:
 
     @property
     def go_on(self) -> str:
-        """The command that goes on with a run that was stopped; "" where there is no checkpoint."""
-        stopped = not self.finished and any((self.folder / name).exists() for name in (CURRENT, PREVIOUS))
+        """The command that goes on with a run that was stopped; "" where there is no checkpoint, or it would only diverge again."""
+        stopped = not self.finished and "diverged" not in self.error and any((self.folder / name).exists() for name in (CURRENT, PREVIOUS))
         return f"minicnn train --resume {shlex.quote(str(self.folder))}" if stopped else ""
 
     @property

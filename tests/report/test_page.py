@@ -102,6 +102,8 @@ def test_what_is_missing_is_left_out(whole: Path, tmp_path: Path, missing: str) 
 @pytest.mark.parametrize(("status", "error", "said"), [
     ("interrupted", None, "This run was interrupted after 2 of 4 epochs."),
     ("failed", "training diverged: the loss is nan", "This run failed after 2 of 4 epochs: training diverged: the loss is nan."),
+    ("failed", "cannot write last.safetensors: No space left on device",
+     "This run failed after 2 of 4 epochs: cannot write last.safetensors: No space left on device."),
     (None, None, "This run has not finished: it runs still, or was killed after 2 of 4 epochs."),
 ])
 def test_a_run_that_did_not_finish(tmp_path: Path, status: str | None, error: str | None, said: str) -> None:
@@ -112,7 +114,7 @@ def test_a_run_that_did_not_finish(tmp_path: Path, status: str | None, error: st
     (folder / "checkpoint-previous.safetensors").write_bytes(b"")
     _, found = written(folder)
     assert said in found.text
-    assert f"Go on with: minicnn train --resume {folder}" in found.text
+    assert (f"Go on with: minicnn train --resume {folder}" in found.text) == ("diverged" not in said)      # it would only diverge again
     assert "90.00% of the validation images are right; the test images have not been used, after 2 epochs in 3.0 s." in found.text
     assert found.headings == [part for part in ALL if part not in ("Class by class", "Worst mistakes")]
 
