@@ -210,6 +210,8 @@ def _noted(run: Run, autosave: Autosave) -> Iterator[None]:
         kept = f"the weights of epoch {len(run.history)} are kept in {run.folder / LAST}" if run.history else ""
         if isinstance(error, Diverged):
             error = error.with_kept(kept)
+        elif isinstance(error, FloatingPointError) and kept:
+            error = FloatingPointError(f"{error}; {kept}")
         elif isinstance(error, OSError):
             error = OSError(f"{error}; go on with: {how_to_go_on(run.folder)}")
         with contextlib.suppress(OSError):

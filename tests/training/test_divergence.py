@@ -195,3 +195,20 @@ def test_a_device_is_not_waited_for() -> None:
         fit(whole, DataLoader(data, 6), None, optim.SGD(whole.parameters(), lr=0.5), 1)
 
 
+
+
+def test_a_validation_that_gives_nan(tmp_path: Path, small: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As weights may that are finite and overflow on images they were not trained on; here they are made to."""
+    from minicnn.training import loop
+
+    evaluate, calls = loop.evaluate, iter(range(9))
+
+    def overflowing(model: nn.Module, *rest: Any) -> Any:
+        if next(calls) == 1:
+            model.classifier[3].weight.array[...] = np.nan  # type: ignore[union-attr, index]
+        return evaluate(model, *rest)
+
+    monkeypatch.setattr(loop, "evaluate", overflowing)
+    with pytest.raises(FloatingPointError, match=r"^the network's output is NaN: its weights have diverged; train with a smaller learning "
+                                                 rf"rate; the weights of epoch 1 are kept in {tmp_path}/run/last\.safetensors$"):
+        train(tmp_path / "run", recipe())
