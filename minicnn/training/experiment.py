@@ -208,13 +208,14 @@ def _noted(run: Run, autosave: Autosave) -> Iterator[None]:
         raise (stop if isinstance(stop, Interrupted) else autosave.interrupted()) from None
     except Exception as error:
         kept = f"the weights of epoch {len(run.history)} are kept in {run.folder / LAST}" if run.history else ""
+        said = str(error)
         if isinstance(error, Diverged):
-            error = error.with_kept(kept)
+            error, said = error.with_kept(kept), str(error.with_kept(kept))
         elif isinstance(error, FloatingPointError) and kept:
             error = FloatingPointError(f"{error}; {kept}")
         elif isinstance(error, OSError):
             error = OSError(f"{error}; go on with: {how_to_go_on(run.folder)}")
         with contextlib.suppress(OSError):
             run.seconds = autosave.state.position.elapsed
-            run.finish("failed", error=str(error))
+            run.finish("failed", error=said)
         raise error from error.__cause__

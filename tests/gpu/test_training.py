@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,14 @@ from minicnn import Tensor, kernels, models, nn, optim
 from minicnn.benchmarks.contestants import with_minicnn
 from minicnn.benchmarks.problems import Network
 from minicnn.nn.functional import cross_entropy
+from minicnn.training import Interrupted
 from tests.benchmarks.contestant import NETWORKS, check_training
 from tests.compare import TRAINING64, assert_close64
 from tests.strategies import floats
+from tests.training.test_resume import StopAfter
+from tests.training.tiny import outcome, recipe, small, train
+
+__all__ = ["small"]                                            # a fixture
 
 MADE = {"LeNet": (lambda: models.LeNet(1, (16, 20), 5), (6, 1, 16, 20)), "ResNet-8": (lambda: models.ResNet8(3, (8, 10), 5), (6, 3, 8, 10))}
 OPTIMIZERS = {"sgd": lambda p: optim.SGD(p, lr=0.05, momentum=0.9, weight_decay=5e-4, nesterov=True),
@@ -97,3 +103,13 @@ def test_another_stream() -> None:
         other = trained(make, shape, "cuda", np.float32, OPTIMIZERS["sgd"], 3)
         stream.synchronize()
     assert {name: a.tobytes() for name, a in usual.items()} == {name: a.tobytes() for name, a in other.items()}
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_training_that_is_stopped_goes_on_to_the_same_bits(optimizer: str, tmp_path: Path, small: None) -> None:
+    about = recipe(optimizer=optimizer, ema=0.9)
+    train(tmp_path / "undisturbed", about, device="cuda")
+    with pytest.raises(Interrupted):
+        train(tmp_path / "run", about, StopAfter(6), device="cuda")
+    train(tmp_path / "run", device="cuda")
+    assert outcome(tmp_path / "run") == outcome(tmp_path / "undisturbed")

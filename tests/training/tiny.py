@@ -45,10 +45,10 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     patch(monkeypatch.setattr)
 
 
-def train(folder: Path, about: Recipe | None = None, observer: Quiet | None = None, **options: Any) -> Result:
+def train(folder: Path, about: Recipe | None = None, observer: Quiet | None = None, device: str = "cpu", **options: Any) -> Result:
     """Begin the run in a folder, or go on with it."""
     with kernels.use_backend("numpy"):
-        begun = Experiment.prepare(about) if about else Experiment.resume(Stopped.find(folder))
+        begun = Experiment.prepare(about, device=device) if about else Experiment.resume(Stopped.find(folder), device=device)
         return begun.run(folder.parent, lambda epochs, images: observer or Quiet(), name=folder.name, **options)
 
 
