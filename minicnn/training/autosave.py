@@ -1,14 +1,17 @@
 """Checkpoints while a training runs, and its end between two batches when somebody asks for it."""
 from __future__ import annotations
 
+import contextlib
 import shlex
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from minicnn.training import snapshot
+from minicnn.training.divergence import Diverged
+from minicnn.training.environment import environment
 from minicnn.training.history import Epoch, Position
 from minicnn.training.interruption import Interrupted, Stop
 from minicnn.training.loop import Observer
@@ -80,3 +83,30 @@ def place(position: Position, batches: int) -> str:
 
 def how_to_go_on(folder: Path) -> str:
     return f"minicnn train --resume {shlex.quote(str(folder))}"
+
+
+@contextlib.contextmanager
+def noted(run: Run, autosave: Autosave) -> Iterator[None]:
+    """Whatever ends the run early is written into its folder, as far as the disk still takes it, and says what is left of it."""
+    try:
+        if autosave.state.position.at_start:
+            run.write_json("environment.json", environment())
+            autosave.write()
+        yield
+    except KeyboardInterrupt as stop:
+        run.seconds = autosave.state.position.elapsed
+        run.finish("interrupted")
+        raise (stop if isinstance(stop, Interrupted) else autosave.interrupted()) from None
+    except Exception as error:
+        kept = f"the weights of epoch {len(run.history)} are kept in {run.folder / LAST}" if run.history else ""
+        said = str(error)
+        if isinstance(error, Diverged):
+            error, said = error.with_kept(kept), str(error.with_kept(kept))
+        elif isinstance(error, FloatingPointError) and kept:
+            error = FloatingPointError(f"{error}; {kept}")
+        elif isinstance(error, OSError):
+            error = OSError(f"{error}; go on with: {how_to_go_on(run.folder)}")
+        with contextlib.suppress(OSError):
+            run.seconds = autosave.state.position.elapsed
+            run.finish("failed", error=said)
+        raise error from error.__cause__

@@ -20,16 +20,14 @@ from minicnn.nn import CrossEntropyLoss, Module
 from minicnn.nn.arguments import at_most
 from minicnn.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from minicnn.training import images, plots, recipe_file, snapshot
-from minicnn.training.autosave import SECONDS, Autosave, how_to_go_on
+from minicnn.training.autosave import SECONDS, Autosave, noted
 from minicnn.training.checkpoint import Description
-from minicnn.training.divergence import Diverged
-from minicnn.training.environment import environment
 from minicnn.training.history import Position
 from minicnn.training.images import Statistics
-from minicnn.training.interruption import Interrupted, Stop
+from minicnn.training.interruption import Stop
 from minicnn.training.loop import Evaluation, Observer, device_of, evaluate, fit
 from minicnn.training.recipe import Recipe
-from minicnn.training.run_folder import LAST, Run
+from minicnn.training.run_folder import Run
 from minicnn.training.stopped import Stopped, images_are_at, whole_of
 from minicnn.training.training_state import TrainingState
 
@@ -109,7 +107,7 @@ class Experiment:
             with self.stopped.checked():
                 state.restore(self.stopped.snapshot)
         with (self._folder(out, name, state) as run, Stop() as stop,
-              _noted(run, autosave := self._autosave(run, state, len(loader), stop, every))):
+              noted(run, autosave := self._autosave(run, state, len(loader), stop, every))):
             watching = [watch(run.folder)] if watch else []
             with display(recipe.epochs, min(len(loader) * recipe.batch_size, len(self.train))) as shown:
                 fit(self.model, loader, validation, state.optimizer, recipe.epochs, state.scheduler, loss_function,
@@ -192,30 +190,3 @@ def versions() -> dict[str, str]:
 
 def parameter_count(model: Module) -> int:
     return sum(p.numel() for p in model.parameters())
-
-
-@contextlib.contextmanager
-def _noted(run: Run, autosave: Autosave) -> Iterator[None]:
-    """Whatever ends the run early is written into its folder, as far as the disk still takes it, and says what is left of it."""
-    try:
-        if autosave.state.position.at_start:
-            run.write_json("environment.json", environment())
-            autosave.write()
-        yield
-    except KeyboardInterrupt as stop:
-        run.seconds = autosave.state.position.elapsed
-        run.finish("interrupted")
-        raise (stop if isinstance(stop, Interrupted) else autosave.interrupted()) from None
-    except Exception as error:
-        kept = f"the weights of epoch {len(run.history)} are kept in {run.folder / LAST}" if run.history else ""
-        said = str(error)
-        if isinstance(error, Diverged):
-            error, said = error.with_kept(kept), str(error.with_kept(kept))
-        elif isinstance(error, FloatingPointError) and kept:
-            error = FloatingPointError(f"{error}; {kept}")
-        elif isinstance(error, OSError):
-            error = OSError(f"{error}; go on with: {how_to_go_on(run.folder)}")
-        with contextlib.suppress(OSError):
-            run.seconds = autosave.state.position.elapsed
-            run.finish("failed", error=said)
-        raise error from error.__cause__

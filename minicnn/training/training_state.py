@@ -77,6 +77,9 @@ class TrainingState:
                 setattr(self.position, name, value)
             self.position.history[:] = _history(values["history"], arrays.get("confusion"))
             set_rng_state(values["random"])
+            best, own = _named(arrays, "best"), self.result.state_dict()
+            if best and {name: a.shape for name, a in best.items()} != {name: t.shape for name, t in own.items()}:
+                raise ValueError("the best weights are those of another network")
         except (RuntimeError, TypeError, KeyError, IndexError, AttributeError, OverflowError) as error:
             raise ValueError(" ".join(f"{type(error).__name__}: {error}".split())[:500]) from error
 

@@ -12,7 +12,7 @@ import pytest
 
 from minicnn import kernels
 from minicnn.data import ArrayDataset
-from minicnn.training import Experiment, Recipe, Result, Stopped, experiment, images
+from minicnn.training import Experiment, Recipe, Result, Stopped, autosave, experiment, images
 from minicnn.training.progress import Quiet
 
 BATCHES = 4                                                    # an epoch: 27 images in batches of 6, the last one left out
@@ -36,7 +36,7 @@ def patch(setattr: Callable[..., None] = setattr, changed: int = 0) -> None:
     """Every experiment is about these images, draws no pictures and waits for no disk, all of which takes longer than the training."""
     setattr(images, "load", lambda *_: datasets(changed))
     setattr(experiment.Experiment, "_pictures", lambda *_: ([], False))
-    setattr(experiment, "environment", dict)
+    setattr(autosave, "environment", dict)
     setattr(os, "fsync", lambda _: None)
 
 
