@@ -3,6 +3,7 @@
 A sum of K products, in whatever order, is off by at most gamma_K times the sum of the products' absolute values (`inspect.rounding`), and
 that sum is the operation itself on absolute values. Other operations have rules of their own, each a first-order error analysis:
 
+    convolutions by Winograd's tiles (numba)    the sum over all that a tile holds (`inspect.tiled_bounds`)
     selections (relu, max pool, reshape, ...)   nothing forward; backward adds up what was used several times
     element by element (tanh, gelu, ...)        16 roundings, of y and of x times the slope
     interpolation                               a sum, whose weights are themselves rounded
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.autograd import quietly
+from minicnn.inspect import tiled_bounds
 from minicnn.inspect.comparing.norm_bounds import norm_bounds
 from minicnn.inspect.comparing.replay import Call, run
 from minicnn.inspect.rounding import gamma
@@ -45,14 +47,17 @@ class Exact:
 
 
 @quietly
-def exact(call: Call, dy: Any, dtype: Any) -> Exact:
-    """Evaluate the call in float64 on the NumPy backend, with the bound for results in `dtype`. dy: None for forward alone."""
+def exact(call: Call, dy: Any, dtype: Any, backends: tuple[str, ...] = ()) -> Exact:
+    """Evaluate the call in float64 on the NumPy backend, with the bound for results in `dtype` that one of `backends` gave. dy: None for
+    forward alone."""
     wide = call.in64()
     y, backward = run(wide, "numpy")
     dy = None if dy is None else np.asarray(dy, np.float64)
     gradients = [] if dy is None else backward(dy)
     tiny = float(np.finfo(dtype).tiny)                         # results below may be flushed to 0
     bound, bounds, rough = _bounds(wide, y, dy, gradients, dtype)
+    if any(tiled_bounds.by_tiles(call.name, backend, call.arrays, y.shape, call.options) for backend in backends):
+        bound, bounds = _of_tiles(wide, bound, bounds, y, dy, dtype)
     return Exact(y, np.abs(bound) + tiny, gradients, [None if g is None else np.abs(b) + tiny
                                                       for g, b in zip(gradients, bounds, strict=True)], rough)
 
@@ -106,6 +111,17 @@ def _linear(call: Call, y: Any, dy: Any, gradients: list[Any], dtype: Any) -> tu
             terms = max(terms, math.prod(call.options["window"].kernel))
         bounds.append(gamma(math.ceil(terms) + FEW, dtype) * np.abs(size))
     return bound, bounds
+
+
+def _of_tiles(call: Call, bound: Any, bounds: list[Any], y: Any, dy: Any, dtype: Any) -> tuple[Any, list[Any]]:
+    """For each number the larger one of the bounds of a plain sum and of one over whole tiles."""
+    x, w, b = (*call.arrays, None)[:3]
+    window = call.options["window"]
+    terms, sizes = tiled_bounds.forward(call.name, x, w, b, y.shape, window)
+    found = [] if dy is None else tiled_bounds.backward(call.name, x, w, dy, window)
+    wider = [old if old is None else np.maximum(old, gamma(terms, dtype) * sizes)
+             for old, (terms, sizes) in zip(bounds, found, strict=False)]
+    return np.maximum(bound, gamma(terms, dtype) * sizes), [*wider, *bounds[len(wider):]]
 
 
 def _interpolated(call: Call, y: Any, dy: Any, gradients: list[Any], dtype: Any) -> tuple[Any, list[Any]]:

@@ -73,7 +73,7 @@ def compare(layer: Layer, matched: list[tuple[Op, Op]], a: Side, b: Side, dys: d
         ours = call_of(op)
         theirs = _with_inputs_of(ours, op, other)
         dy = dys.get(op) if ours.backward else None
-        truth = exact(ours, dy, dtype)
+        truth = exact(ours, dy, dtype, (a.backend, b.backend))
         y, gradients = run(ours, a.backend)
         try:
             z, gradients_b = run(theirs, b.backend)

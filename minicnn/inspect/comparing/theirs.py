@@ -124,7 +124,7 @@ def _layer(layer: Layer, module: Any, a: Side, b: Side, dys: dict[Op, Any], name
     if last.function is identity_forward:
         true_y, true, bound, bounds, rough = x, [dy], np.zeros(1), [np.zeros(1)], False
     elif len(layer.ops) == 1:
-        truth = exact(call_of(last), dy, dtype)
+        truth = exact(call_of(last), dy, dtype, (a.backend,))
         inputs = [i for i, read in enumerate(last.inputs) if read is source or any(read is p for p in parameters)]
         true = [truth.gradients[i] for i in inputs] if dy is not None else []
         bounds = [truth.bounds[i] for i in inputs] if dy is not None else []

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 
 from minicnn.document import Column, Table
+from minicnn.inspect import tiled_bounds
+from minicnn.inspect.comparing.replay import call_of
 from minicnn.inspect.explaining.call import Call
 from minicnn.inspect.explaining.convolution import Sides, correlating, reading, spreading
 from minicnn.inspect.explaining.explanation import Explanation, size, total
@@ -20,12 +22,29 @@ def sides_of(call: Call) -> Sides:
     return Sides(call.window, call.origins(), call.source_shape[3], call.read(1), call.op.options["groups"])
 
 
-def explained(call: Call, terms: list[Term], kernel: Any, **about: Any) -> Explanation:
-    """With the numbers that every sum of products has."""
+def explained(call: Call, terms: list[Term], kernel: Any, dy: np.ndarray | None = None, **about: Any) -> Explanation:
+    """With the numbers that every sum of products has. dy: of a gradient of the input or the weight."""
     bias = about.get("bias")
+    about |= _by_tiles(call, about["of"], about["index"], dy)
     return Explanation(layer=call.layer, function=call.op.name, terms=terms, kernel=float(kernel), dtype=str(call.output.dtype),
                        backend=call.backend, **{"total": total(terms, bias), "magnitude": size(terms, bias),
                                                 "roundings": len(terms) + (bias is not None), **about})
+
+
+def _by_tiles(call: Call, of: str, index: tuple[int, ...], dy: np.ndarray | None) -> dict[str, Any]:
+    """The rounding of a kernel that computes whole tiles; nothing for one that adds these products alone."""
+    name, options, y_shape = call.op.name, call.op.options, call.op.output.shape
+    if name not in tiled_bounds.NAMES or of == "gradient of the bias":
+        return {}
+    x, w, *b = arrays = call_of(call.op).arrays
+    if not tiled_bounds.by_tiles(name, call.backend, arrays, y_shape, options):
+        return {}
+    if dy is None:
+        terms, sizes = tiled_bounds.forward(name, x, w, b[0] if b else None, y_shape, options["window"])
+    else:
+        terms, sizes = tiled_bounds.backward(name, x, w, dy, options["window"])[of == "gradient of the weight"]
+    inside = len(index) == sizes.ndim and all(i < n for i, n in zip(index, sizes.shape, strict=True))
+    return {"roundings": terms, "magnitude": float(sizes[index] if inside else sizes.max()), "tiled": True}
 
 
 def output(call: Call, index: Any) -> Explanation:
@@ -82,7 +101,7 @@ def gradient_of_input(call: Call, dy: np.ndarray, index: Any) -> Explanation:
         words.append(f"The padding repeats pixels (padding_mode {call.mode!r}): this one is seen at "
                      f"{int((sides.origins == h * W + w).sum())} padded positions, and what lands on any of them lands on it.")
     return explained(
-        call, terms, dx[at], of="gradient of the input", name=f"dx[{n}, {c}, {h}, {w}]", index=at, equation=equation,
+        call, terms, dx[at], dy, of="gradient of the input", name=f"dx[{n}, {c}, {h}, {w}]", index=at, equation=equation,
         factors=("dy", "weight"), group="f", words=words, details=[_copies_table(sides, copies, c, OW)] if hits else [],
         matrix={"image": n, "im2col_copies": [[sides.row(c, t.kh, t.kw), t.oh * OW + t.ow] for t in hits]},
         numbers={**numbers(call.window, call.padding, sides.groups),
@@ -138,7 +157,7 @@ def gradient_of_weight(call: Call, dy: np.ndarray, index: Any) -> Explanation:
     words += [f"{outside} of the {len(terms)} positions lie in the padding, where x is 0, and add nothing: taps at the edge of the kernel "
               f"get fewer terms than the one in the middle."] if outside and call.mode == "zeros" else []
     return explained(
-        call, terms, dw[at], of="gradient of the weight", name=f"dweight[{f}, {i}, {kh}, {kw}]", index=at,
+        call, terms, dw[at], dy, of="gradient of the weight", name=f"dweight[{f}, {i}, {kh}, {kw}]", index=at,
         equation=[f"dweight[f, c, kh, kw] = sum over n, oh, ow of dy[n, f, oh, ow] * x[n, {'c' if sides.groups == 1 else 'g*C/G + c'}, "
                   f"oh*SH + kh*DH - top, ow*SW + kw*DW - left]"],
         factors=("dy", "x"), group="n", words=words, numbers=numbers(call.window, call.padding, sides.groups),

@@ -71,7 +71,7 @@ def gradient_of_input(call: Call, dy: np.ndarray, index: Any) -> Explanation:
     terms = [type(t)({"f": t.place["f"], **t.place}, t.left, t.right, t.product) for t in terms]
     outside = sum(term.place["input"] == PADDING for term in terms)
     return explained(
-        call, terms, dx[at], of="gradient of the input", name=f"dx[{n}, {c}, {h}, {w}]", index=at,
+        call, terms, dx[at], dy, of="gradient of the input", name=f"dx[{n}, {c}, {h}, {w}]", index=at,
         equation=["dx[n, c, h, w] = sum over f, kh, kw of dy[n, f, h*SH + kh*DH - PH, w*SW + kw*DW - PW] * weight[c, f, kh, kw]"],
         factors=("dy", "weight"), group="f",
         words=[f"Pixel ({h}, {w}) was spread over a window of the output; its gradient reads that window of dy again: a plain convolution "
@@ -90,7 +90,7 @@ def gradient_of_weight(call: Call, dy: np.ndarray, index: Any) -> Explanation:
     terms = correlating(sides, padded, x, at, ("n", "h", "w"))
     f = sides.channels(c)[i]
     return explained(
-        call, terms, dw[at], of="gradient of the weight", name=f"dweight[{c}, {i}, {kh}, {kw}]", index=at,
+        call, terms, dw[at], dy, of="gradient of the weight", name=f"dweight[{c}, {i}, {kh}, {kw}]", index=at,
         equation=["dweight[c, f, kh, kw] = sum over n, h, w of x[n, c, h, w] * dy[n, f, h*SH + kh*DH - PH, w*SW + kw*DW - PW]"],
         factors=("x", "dy"), group="n",
         words=[f"Every pixel of channel {c} of x passed through this weight once, to output (h*SH + {kh}*DH - PH, w*SW + {kw}*DW - PW) of "

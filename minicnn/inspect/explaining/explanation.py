@@ -31,7 +31,7 @@ class Explanation(Result):
     equation: lines that say which numbers take part. factors: what the left and the right of each term are, such as ("x", "weight").
     terms: all of them. bias: None where none is added. group: the place by which long lists are summed up.
     total: in float64. kernel: what the backend gave, in `dtype`. roundings: K of the bound gamma(K) * magnitude, where magnitude is the sum
-    of the absolute values of all that is added.
+    of the absolute values of all that is added. tiled: the kernel adds up a whole tile of Winograd's, and so do they.
     matrix: which cell of which matrix product it is, in numbers. words: paragraphs. details: tables beside that of the terms.
     rows: rows of panels, for the pictures. most: how many terms the text shows; None: all.
     """
@@ -57,6 +57,7 @@ class Explanation(Result):
     numbers: dict[str, Any] = field(default_factory=dict)      # further ones, for JSON
     rows: list[list[Panel]] = field(default_factory=list)
     most: int | None = 30
+    tiled: bool = False
 
     @property
     def error(self) -> float:

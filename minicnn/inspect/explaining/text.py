@@ -142,8 +142,9 @@ def sum_table(found: Explanation) -> Table:
     rows = [["the largest" if chosen else "sum of the products", number(found.total - (found.bias or 0))]]
     if found.bias is not None:
         rows += [["+ bias", number(found.bias)], ["total, in float64", f"{found.total:.10g}"]]
+    what = "|products|" + (" of its tile (Winograd)" if found.tiled else "")
     rows += [[f"what the kernel gave ({found.backend}, {found.dtype})", f"{found.kernel:.10g}"],
              ["error", number(found.error)],
-             [f"bound: gamma({found.roundings}) * sum of |products|", f"{found.bound:.3g}"],
+             [f"bound: gamma({found.roundings}) * sum of {what}", f"{found.bound:.3g}"],
              ["the kernel's number is", "within the bound" if found.within else "OUTSIDE THE BOUND"]]
     return Table("", [Column("the sum", left=True), Column("")], rows)

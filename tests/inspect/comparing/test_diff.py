@@ -302,3 +302,19 @@ def test_command() -> None:
     assert json.loads(as_json.output)["verdict"] == "rounding"
     assert "--backend was given 3 times, expected once or twice: two sides are compared" in CliRunner().invoke(
         app, ["diff", "digits", *["--backend", "numpy"] * 3]).output
+
+
+@pytest.mark.parametrize("kind", [nn.Conv2d, nn.ConvTranspose2d])
+def test_fewer_products_are_rounding_too(kind: Any) -> None:
+    """Where the plain sum has no terms but zeros, Winograd's tile may hold others, and their rounding."""
+    rng = np.random.default_rng(0)
+    x = np.where(rng.random((8, 16, 17, 18)) < 0.01, rng.standard_normal((8, 16, 17, 18)), 0).astype(np.float32)
+    minicnn.manual_seed(0)
+    layers = nn.Sequential(kind(16, 32, 3, padding=1), nn.ReLU(), kind(32, 16, 3, padding=1))
+    found = diff(on(layers, "numpy"), on(layers, "numba"), x)
+    assert found.verdict == "rounding", found
+    assert all(one.largest > 0 for one in found.layers[2].judged if one.what != "gradient of bias"), "the layers are not computed by tiles"
+    theirs = (torch.nn.Conv2d if kind is nn.Conv2d else torch.nn.ConvTranspose2d)(16, 32, 3, padding=1)
+    ours = kind(16, 32, 3, padding=1)
+    ours.load_state_dict(theirs.state_dict())
+    assert diff(ours, theirs, x).verdict == "rounding"

@@ -179,3 +179,21 @@ def test_a_frozen_layer_and_one_image() -> None:
     layer = filled(nn.Conv2d(1, 1, 2), 0).requires_grad_(False)
     for wrt, index in (("input", (0, 1, 1)), ("weight", (0, 0, 1, 1)), ("bias", 0)):
         assert explain_grad(layer, integers((1, 3, 3), 1), integers((1, 2, 2), 2), index, wrt).error == 0
+
+
+@pytest.mark.parametrize("kind", [nn.Conv2d, nn.ConvTranspose2d])
+def test_a_kernel_that_computes_whole_tiles(kind: Any) -> None:
+    """At zeros beside other numbers the error may be more than the plain sum's bound, but not more than that of the tile."""
+    x = np.zeros((2, 16, 32, 32), np.float32)
+    x[..., 5::7, 5::7] = floats((2, 16, 4, 4), 0)
+    layer = kind(16, 32, 3, padding=1)
+    dy = floats((2, 32, 32, 32), 1)
+    dy[..., ::3] = 0
+    for at in ((0, 0, 6, 7), (0, 3, 4, 5), (1, 9, 12, 14), (1, 0, 0, 0)):
+        for found in (explain(layer, x, at), explain_grad(layer, x, dy, at)):
+            assert found.tiled
+            assert found.within, found
+    found = explain_grad(layer, x, dy, (1, 2, 0, 1), "weight")
+    assert found.tiled
+    assert found.within, found
+    assert "of its tile (Winograd)" in str(found)
