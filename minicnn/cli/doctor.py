@@ -52,7 +52,8 @@ def _recipe(config: dict[str, Any]) -> Any:
     from minicnn.training.recipe import Recipe
 
     names = {field.name for field in fields(Recipe)}
-    return Recipe(**{name: tuple(value) if name == "seeds" else value for name, value in config.items() if name in names})
+    values: dict[str, Any] = {name: tuple(value) if name == "seeds" else value for name, value in config.items() if name in names}
+    return Recipe(**values)
 
 
 def _optimizer(recipe: Any) -> Any:

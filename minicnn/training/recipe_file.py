@@ -86,7 +86,7 @@ def parse(text: str, name: str = "") -> Recipe:
         known("section", section, SECTIONS)
         if not isinstance(table, Mapping):
             raise ValueError(f"{section} is a value, expected the section [{section}]")
-        keys = dict((*key.split(":"), key)[:2] for key in SECTIONS[section])
+        keys = {key.split(":")[0]: key.split(":")[-1] for key in SECTIONS[section]}
         for key, value in table.items():
             if section == "model" and key not in keys:
                 values.setdefault("options", {})[key] = value
