@@ -312,12 +312,12 @@ def test_help_is_quick_because_it_imports_little() -> None:
 
 
 def test_ctrl_c_saves_the_network_and_exits_with_130(tmp_path: Path) -> None:
-    """The real process, and a real signal after the second epoch."""
+    """The real process, and a real signal after the first epoch."""
     command = [sys.executable, "-u", "-m", "minicnn.cli", "train", "--epochs", "1000", "--out", str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for line in process.stdout:
-            if line.startswith("epoch    2/1000"):
+            if line.startswith("epoch    1/1000"):
                 process.send_signal(signal.SIGINT)
                 break
         _, errors = process.communicate()
