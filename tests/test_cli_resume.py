@@ -52,6 +52,7 @@ def test_ctrl_c_says_how_to_go_on(stopped: Path, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize(("options", "text"), [
     ("--epochs 9", "--epochs beside --resume: the learning rates of a run are planned to its last epoch; leave it out, or train anew"),
+    ("--doctor", "--doctor beside --resume: it judges a training by its first step; leave it out, or train anew"),
     ("--lr 1 --no-augment", "--lr, --no-augment beside --resume: a run goes on as it began; leave them out, or train anew"),
     ("--out elsewhere", "--out beside --resume: a run goes on as it began; leave it out, or train anew"),
     ("--seed 5 --name x", "--seed, --name beside --resume: a run goes on as it began; leave them out, or train anew"),

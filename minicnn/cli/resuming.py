@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from minicnn.training.experiment import Experiment
     from minicnn.training.stopped import Stopped
 
-BESIDE = {"resume", "data", "backend", "tensorboard", "memory_limit", "doctor", "quiet"}     # options that leave the training what it is
+BESIDE = {"resume", "data", "backend", "tensorboard", "memory_limit", "quiet"}     # options that leave the training what it is
+WHY = {"--epochs": "the learning rates of a run are planned to its last epoch", "--doctor": "it judges a training by its first step"}
 
 
 def stopped_run(context: typer.Context, folder: str) -> Stopped | None:
@@ -22,7 +23,7 @@ def stopped_run(context: typer.Context, folder: str) -> Stopped | None:
     given = [name for name in context.params if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"]
     wrong = [f"--{name.replace('_', '-')}" for name in given if name not in BESIDE]
     if wrong:
-        why = "the learning rates of a run are planned to its last epoch" if wrong == ["--epochs"] else "a run goes on as it began"
+        why = WHY.get(wrong[0], "a run goes on as it began") if len(wrong) == 1 else "a run goes on as it began"
         raise ValueError(f"{', '.join(wrong)} beside --resume: {why}; leave {'it' if len(wrong) == 1 else 'them'} out, or train anew")
     try:
         stopped = Stopped.find(folder)
