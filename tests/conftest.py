@@ -25,6 +25,14 @@ def _one_thread() -> None:
     numba.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True)
+def _same_backend(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test, or a contestant of the benchmarks in it, chooses is chosen for that test alone."""
+    from minicnn import kernels
+
+    monkeypatch.setattr(kernels, "_chosen", kernels._chosen)
+
+
 @pytest.fixture
 def every_thread_count() -> Iterator[list[int]]:
     """1, 2 and 3, for numba.set_num_threads; afterwards it is one again."""

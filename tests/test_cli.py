@@ -21,7 +21,7 @@ from minicnn.cli.train import _command
 from minicnn.data import load
 from minicnn.kernels import compilation
 from minicnn.models import MODELS
-from minicnn.training import load_checkpoint
+from minicnn.training import load_checkpoint, recipe_file
 from minicnn.training.plots import png
 from tests.command_line import minicnn, ok, quick_run
 
@@ -49,7 +49,7 @@ def test_train_without_options_learns_the_digits(tmp_path: Path, monkeypatch: py
     assert re.fullmatch(r"epoch  1/\d+  loss \d\.\d{4}  accuracy  [ \d]\d\.\d\d%  (validation  [ \d]\d\.\d\d%  )?[\d,]+ images/s", lines[7])
     assert all(len(line) <= 80 for line in lines[:-4]), "what does not fit a terminal of 80 columns"
     assert "true |   0   1   2   3   4   5   6   7   8   9  found" in output
-    found = re.fullmatch(r"test accuracy (\d\d\.\d\d)% \((\d+) of 360\)", lines[-5])
+    found = re.fullmatch(r"test accuracy (\d+\.\d\d)% \((\d+) of 360\)", lines[-5])
     assert found, lines[-5]
     assert int(found[2]) / 360 >= 0.98
     assert lines[-4:] == [f"saved in runs/{folder.name}", f"report: runs/{folder.name}/report.html",
@@ -204,7 +204,7 @@ def test_help_has_an_example(command: str) -> None:
     text = ok(*groups, name, "--help")
     assert re.search(rf"Examples?:\n +.*minicnn (train|predict|{command}) ?", text)
     for computes in {"train", "predict", *BENCHMARKS} & {command}:
-        assert "--seed" in text, computes
+        assert "--seed" in text or command == "bench accuracy", computes      # whose seeds are its recipe's
         assert "--backend" in text, computes
     assert ok(*groups) == ok(*groups, "--help")
     assert re.search(rf"\n  {name} .*[^.]\.\n", ok(*groups)), "the line about it is cut off"
@@ -253,7 +253,8 @@ DATASETS = "digits, mnist, fashion-mnist, cifar-10; or the path of a folder with
     ("bench ladder --seconds nan", 1, "error: seconds is nan, expected at least 0"),
     ("bench ladder --seed -1", 1, "error: seed is -1, expected at least 0"),
     ("bench ladder --backend numpi", 1, "error: unknown backend 'numpi'; available: ..."),
-    ("bench accuracy imagenet", 1, "error: unknown dataset 'imagenet'; there are: digits, fashion-mnist"),
+    ("bench accuracy imagenet", 1, f"error: unknown recipe 'imagenet'; there are: {', '.join(recipe_file.names())}; or the path of a .toml "
+                                   "file (`minicnn recipes NAME` prints one to start from)"),
     ("bench compare {tmp}/file {tmp}/file", 1, "error: {tmp}/file: not a JSON file (..."),
     ("bench compare {tmp}/none.json {tmp}/file", 1, "error: {tmp}/none.json: No such file or directory"),
     ("bench report --readme {tmp}/file", 1, "error: {tmp}/file: no markers, ..."),

@@ -526,8 +526,8 @@ def test_fit_moves_batches_and_fetches_once_a_batch() -> None:
         loader = data.loader(8)
         transfers()
         history = fit(net, loader, loader, optim.SGD(net.parameters(), lr=0.1, momentum=0.9), epochs=1)
-        if device == SIM:                                      # 2 training batches; 2 test batches, where predictions come back too
-            assert transfers() == (2 * 2 + 2 * 2, 2 + 2 * 2)
+        if device == SIM:      # 2 training batches; 2 test batches, where predictions come back too; the weights, looked at once an epoch
+            assert transfers() == (2 * 2 + 2 * 2, 2 + 2 * 2 + len(net.state_dict()))
         results.append(history[0])
     here, there = results
     assert abs(here.loss - there.loss) < 1e-4

@@ -51,13 +51,13 @@ def test_a_refusal_suggests_the_largest_batch_that_fits(backend: str) -> None:
         assert sum(need.parts.values()) == need.total > least.total
         assert need.parts["images"] == 1200 * 28 * 28
         limit = (need.total + least.total) // 2
-        with pytest.raises(ValueError, match=r"^training lenet with batches of 512 needs about \d+ MiB \(") as raised:
+        with pytest.raises(ValueError, match=r"^training lenet with batches of 512 needs about [\d.]+ [MG]iB \(") as raised:
             check(found, str(limit))
         suggested = re.fullmatch(rf".*\); the limit is {mib(limit)}: use --batch-size (\d+) or less", str(raised.value))
         assert suggested
         fits = check(replace(found, recipe=replace(found.recipe, batch_size=int(suggested[1]))), str(limit))
         assert limit - 10 * MIB < fits.total, "what the process holds by itself changes a little in between"
-        with pytest.raises(ValueError, match=r": too little even for batches of 1, which need \d+ MiB \(interpreter and libraries "):
+        with pytest.raises(ValueError, match=r": too little even for batches of 1, which need [\d.]+ [MG]iB \(interpreter and libraries "):
             check(found, "30MB")
 
 

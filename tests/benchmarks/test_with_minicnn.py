@@ -1,5 +1,4 @@
 """minicnn's own contestants: right on every kind of problem, whatever the backend; rungs only convolve."""
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,14 +11,6 @@ from minicnn.benchmarks.results import CPU
 from tests.benchmarks.contestant import CASES, FOUR_SIDES, IDS, NETWORKS, RULES, check, check_training
 
 USABLE = [c.setting for c in BACKENDS if c.league == CPU and not c.missing()]      # tests/gpu has the others
-
-
-@pytest.fixture(autouse=True)
-def _same_backend() -> Iterator[None]:
-    """A contestant chooses the backend for the rest of its process."""
-    before = kernels.backend()
-    yield
-    kernels.use_backend(before)
 
 
 @pytest.mark.parametrize("setting", USABLE)

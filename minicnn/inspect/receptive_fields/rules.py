@@ -80,6 +80,12 @@ def batch_norm(op: Op, read: Sequence[Cone]) -> Seen:
     return spread_over(read[0], [axis for axis in range(len(op.shape)) if axis != 1])
 
 
+def batch_norm_pool(op: Op, read: Sequence[Cone]) -> Seen:
+    """With the statistics of the batch: each value reads its channel in all images, whatever window is pooled."""
+    boxes, _ = spread_over(read[0], [0, 2, 3])
+    return boxes.reshaped(op.shape), (None, None)
+
+
 def linear(op: Op, read: Sequence[Cone]) -> Seen:
     boxes, lattices = spread_over(read[0], [-1])
     return boxes.reshaped(op.shape), lattices
@@ -212,6 +218,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("softmax", "log_softmax"), along_axis),
     **dict.fromkeys(("cross_entropy", "nll_loss"), of_classes),
     **WINDOWS,
-    "pick": pick, "batch_norm": batch_norm, "linear": linear, "matmul": matmul, "reshape": reshape, "permute": permute, "flip": flip,
+    "pick": pick, "batch_norm": batch_norm, "batch_norm_pool": batch_norm_pool,
+    "linear": linear, "matmul": matmul, "reshape": reshape, "permute": permute, "flip": flip,
     "getitem": getitem, "gather": gather, "setitem": setitem, "expand": expand, "cat": cat, "pad": pad, "pad_by_index": pad_by_index,
 }

@@ -86,7 +86,7 @@ def test_a_new_network_and_a_function_in_it() -> None:
 
 @pytest.mark.parametrize(("arguments", "sentence"), [
     (["konv"], "'konv' is neither a kind of layer (conv, conv-transpose, max-pool, avg-pool, linear, batch-norm) nor the folder of a run "
-               "of minicnn train, nor one of minicnn's networks (digits, lenet, tinyvgg, resnet8, resnet20, vgg16)"),
+               "of minicnn train, nor one of minicnn's networks (digits, lenet, convnet, tinyvgg, resnet8, resnet20, vgg16)"),
     (["conv", "--at", "6,0"], "index (0, 0, 6, 0) is out of range: oh = 6, but the output has shape (1, 2, 6, 6): oh goes from 0 to 5, or "
                               "from -6 to -1"),
     (["conv", "--at", "a"], "--at is 'a': give whole numbers with commas between them, such as 0,3"),
