@@ -43,7 +43,8 @@ def test_the_largest_that_fits(threshold: int, too_many: int) -> None:
 
 
 @pytest.mark.parametrize("backend", kernels.CPU_BACKENDS)
-def test_a_refusal_suggests_the_largest_batch_that_fits(backend: str) -> None:
+def test_a_refusal_suggests_the_largest_batch_that_fits(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("minicnn.cli.memory_limit.resident", lambda: 200 * MIB)        # that of a process full of tests goes up and down
     found = experiment("lenet", 1, 28, 600, batch_size=512, optimizer="sgd", ema=0.9)
     with kernels.use_backend(backend):
         need, least = check(found, "1TB"), check(replace(found, recipe=replace(found.recipe, batch_size=1)), "1TB")

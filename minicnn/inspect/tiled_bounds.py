@@ -23,7 +23,7 @@ def by_tiles(name: str, backend: str, arrays: Sequence[Any], y_shape: tuple[int,
 
     x, w = arrays[:2]
     image = x.shape if name == "conv2d" else y_shape           # the side that the window slides over
-    return conv2d_algorithm(tuple(image), w.shape, options["window"], options["groups"], x.itemsize).startswith("Winograd")
+    return conv2d_algorithm(tuple(image), w.shape, options["window"], options.get("groups", 1), x.itemsize).startswith("Winograd")
 
 
 def forward(name: str, x: Any, w: Any, b: Any, y_shape: tuple[int, ...], window: Any) -> Bound:
