@@ -68,7 +68,7 @@ def test_unknown_devices(name: str) -> None:
 
 def test_a_device_is_named_by_a_text() -> None:
     with pytest.raises(TypeError, match=r"^a device is named by a text such as 'cpu' or 'cuda', got 0$"):
-        minicnn.device(0)      # type: ignore[arg-type]  # wrong on purpose
+        minicnn.device(0)
 
 
 def test_one_gpu_is_used(gpu: None) -> None:

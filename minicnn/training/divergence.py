@@ -121,8 +121,9 @@ def _first_gradient(recording: Recording, loss: Tensor) -> str:
     gradients = iter(grad(loss, wanted, allow_unused=True))
     arriving = [next(gradients) for _ in layers]
     for i, (layer, own) in enumerate(zip(layers, weights, strict=True)):
-        if arriving[i] is not None and first_wrong(arriving[i].array):  # type: ignore[union-attr]  # it is not None
-            return f"{_word(arriving[i].array)} first appeared in the gradient of the output of {_named(layer)}"  # type: ignore[union-attr]
+        dy = arriving[i]
+        if dy is not None and first_wrong(dy.array):
+            return f"{_word(dy.array)} first appeared in the gradient of the output of {_named(layer)}"
         names = {id(p): name for name, p in layer.module.named_parameters()} if layer.module else {}
         for p in own:
             g = next(gradients)

@@ -69,7 +69,7 @@ def half_written(n: int) -> None:
         def __getattr__(self, name: str) -> Any:
             return getattr(self.file, name)
 
-    files.open = Half  # type: ignore[attr-defined]  # in place of the builtin
+    files.open = Half
 
 
 def child(folder: Path, how: str, n: int) -> None:

@@ -146,7 +146,7 @@ class Spoiler(Quiet):
     def batch(self, *_: Any) -> None:
         self.left -= 1
         if not self.left:
-            self.model.features[4].weight.array[0, 0] = self.value  # type: ignore[union-attr]
+            self.model.features[4].weight.array[0, 0] = self.value
 
 
 @pytest.mark.parametrize("ema", [0.0, 0.9])
@@ -205,7 +205,7 @@ def test_a_validation_that_gives_nan(tmp_path: Path, small: None, monkeypatch: p
 
     def overflowing(model: nn.Module, *rest: Any) -> Any:
         if next(calls) == 1:
-            model.classifier[3].weight.array[...] = np.nan  # type: ignore[union-attr, index]
+            model.classifier[3].weight.array[...] = np.nan
         return evaluate(model, *rest)
 
     monkeypatch.setattr(loop, "evaluate", overflowing)

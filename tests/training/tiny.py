@@ -29,7 +29,7 @@ def datasets(changed: int = 0) -> tuple[ArrayDataset, ArrayDataset]:
     labels = np.arange(48) % 3
     pixels = (rng.integers(0, 9, (48, 1, 6, 6)) + 3 * labels[:, None, None, None]).astype(np.uint8)
     pixels[0, 0, 0, 0] += changed
-    return tuple(ArrayDataset(pixels[part], labels[part], ("a", "b", "c"), 16) for part in (slice(36), slice(36, None)))  # type: ignore[return-value]
+    return tuple(ArrayDataset(pixels[part], labels[part], ("a", "b", "c"), 16) for part in (slice(36), slice(36, None)))
 
 
 def patch(setattr: Callable[..., None] = setattr, changed: int = 0) -> None:
