@@ -3,6 +3,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
 from typer.testing import CliRunner, Result
 
 from minicnn.cli import app
@@ -32,3 +34,9 @@ def quick_run(out: Path) -> Path:
     ok("train", "--epochs", "1", "--out", out, "--quiet")
     (folder,) = out.iterdir()
     return folder
+
+
+def random_image(path: Path) -> Path:
+    """A PNG file of 8 x 8 grey pixels, as the digits have them."""
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (8, 8), np.uint8)).save(path)
+    return path

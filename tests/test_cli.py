@@ -17,11 +17,11 @@ from PIL import Image
 
 from minicnn import __version__, kernels, training
 from minicnn.benchmarks.suites import SUITES
-from minicnn.cli.train import _command
 from minicnn.data import load
 from minicnn.kernels import compilation
 from minicnn.models import MODELS
 from minicnn.training import load_checkpoint, recipe_file
+from minicnn.training.invocation import command
 from minicnn.training.plots import png
 from tests.command_line import minicnn, ok, quick_run
 
@@ -334,6 +334,6 @@ def test_the_next_command_can_be_typed_as_it_stands(monkeypatch: pytest.MonkeyPa
     """After `make train` the program is not on the PATH, so its path is given."""
     monkeypatch.setattr(sys, "argv", [".venv/bin/minicnn", "train"])
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    assert _command() == ".venv/bin/minicnn"
+    assert command() == ".venv/bin/minicnn"
     monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
-    assert _command() == "minicnn"
+    assert command() == "minicnn"

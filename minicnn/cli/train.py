@@ -4,8 +4,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import shlex
-import shutil
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -139,6 +137,7 @@ def _report(experiment: Experiment, result: Result) -> str:
 
 def _print_result(console: Console, experiment: Experiment, result: Result, page: str, quiet: bool) -> None:
     from minicnn.training import metrics
+    from minicnn.training.invocation import command
 
     test, classes, folder = result.test, experiment.test.classes, shlex.quote(str(result.folder))
     if not quiet:
@@ -155,12 +154,6 @@ def _print_result(console: Console, experiment: Experiment, result: Result, page
     console.print(f"saved in {result.folder}")
     if not quiet:
         console.print(page)
-        console.print(f"next: {_command()} predict {folder} {folder}/examples/*.png")
+        console.print(f"next: {command()} predict {folder} {folder}/examples/*.png")
         parent = result.folder.parent
-        console.print(f"      {_command()} runs{'' if parent == Path('runs') else f' {shlex.quote(str(parent))}'}")
-
-
-def _command() -> str:
-    """How to call this program again: by its name, or by the path it was called by where the name is not on the PATH."""
-    named = shutil.which("minicnn") or Path(sys.argv[0]).stem != "minicnn"
-    return "minicnn" if named else shlex.quote(sys.argv[0])
+        console.print(f"      {command()} runs{'' if parent == Path('runs') else f' {shlex.quote(str(parent))}'}")

@@ -14,6 +14,7 @@ from minicnn.training.divergence import Diverged
 from minicnn.training.environment import environment
 from minicnn.training.history import Epoch, Position
 from minicnn.training.interruption import Interrupted, Stop
+from minicnn.training.invocation import command
 from minicnn.training.loop import Observer
 from minicnn.training.run_folder import LAST, Run
 from minicnn.training.snapshot import Snapshot
@@ -82,7 +83,7 @@ def place(position: Position, batches: int) -> str:
 
 
 def how_to_go_on(folder: Path) -> str:
-    return f"minicnn train --resume {shlex.quote(str(folder))}"
+    return f"{command()} train --resume {shlex.quote(str(folder))}"
 
 
 @contextlib.contextmanager

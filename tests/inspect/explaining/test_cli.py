@@ -5,11 +5,9 @@ import json
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
-from tests.command_line import minicnn, ok, quick_run
+from tests.command_line import minicnn, ok, quick_run, random_image
 
 KINDS = ["conv", "conv-transpose", "max-pool", "avg-pool", "linear", "batch-norm"]
 
@@ -21,9 +19,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("images") / "x.png"
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (8, 8), np.uint8)).save(path)
-    return path
+    return random_image(tmp_path_factory.mktemp("images") / "x.png")
 
 
 def test_the_first_example() -> None:

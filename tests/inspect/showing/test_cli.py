@@ -5,12 +5,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from minicnn.cli.show import ANY_INPUT, WHATS
-from tests.command_line import minicnn, ok, quick_run
+from tests.command_line import minicnn, ok, quick_run, random_image
 
 
 @pytest.fixture(scope="module")
@@ -20,9 +18,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("images") / "x.png"
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (8, 8), np.uint8)).save(path)
-    return path
+    return random_image(tmp_path_factory.mktemp("images") / "x.png")
 
 
 @pytest.mark.parametrize("what", WHATS)
