@@ -12,13 +12,12 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from minicnn import kernels
 from minicnn.benchmarks import memory
 from minicnn.data import ArrayDataset
-from minicnn.kernels import devices
 from minicnn.training import Epoch, Experiment, Observer, Recipe, recipe_file
 from minicnn.training.experiment import parameter_count
 from minicnn.training.recipe import changed
@@ -38,7 +37,7 @@ class Watcher(Observer):
 def train(recipe: Recipe, backend: str | None, first: int, tell: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
     """Prepare, train, test once, save into a folder that is thrown away: what is known of it afterwards."""
     started, watcher = time.perf_counter(), Watcher(tell)
-    with _backend(backend) as device, tempfile.TemporaryDirectory(prefix="minicnn-bench-") as folder:
+    with kernels.computing_with(backend) as device, tempfile.TemporaryDirectory(prefix="minicnn-bench-") as folder:
         experiment = Experiment.prepare(recipe, device=device)
         if first:
             held_out = experiment.validation and _beginning(experiment.validation, first)
@@ -51,16 +50,6 @@ def train(recipe: Recipe, backend: str | None, first: int, tell: Callable[[dict[
         best = max((epoch.validation.accuracy for epoch in watcher.epochs if epoch.validation), default=None)
         return {"test_accuracy": test.accuracy, "validation_accuracy": best, "seconds": seconds, "wall": wall,
                 "images_per_second": images / seconds, "parameters": parameter_count(experiment.model), "backend": experiment.backend}
-
-
-@contextlib.contextmanager
-def _backend(name: str | None) -> Iterator[str]:
-    """Compute with it, or with the default. Gives the device of the network: the backend's own, or the CPU."""
-    name = name or kernels.backend()
-    kernels.get(name)                                          # raises for one that is not known or not available
-    device = name if name in devices.DEVICES else "cpu"
-    with kernels.use_backend(name if device == "cpu" else next(b for b in kernels.CPU_BACKENDS if not kernels.missing(b))):
-        yield device
 
 
 def _beginning(images: ArrayDataset, first: int) -> ArrayDataset:

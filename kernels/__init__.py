@@ -12,11 +12,12 @@ LADDER is the one registry of the ways to compute a convolution, from nested loo
 """
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import importlib.util
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -180,6 +181,19 @@ class use_backend:
     def __exit__(self, *_: object) -> None:
         global _chosen
         _chosen = self._before
+
+
+@contextlib.contextmanager
+def computing_with(name: str | None) -> Iterator[str]:
+    """For a block, compute with a backend of any kind, or with the default. Gives the device where arrays belong: its own, or the CPU.
+
+    Raises ValueError for a backend that does not exist or is not available.
+    """
+    name = name or backend()
+    get(name)
+    device = name if name in devices.DEVICES else "cpu"
+    with use_backend(name if device == "cpu" else next(other for other in CPU_BACKENDS if not missing(other))):
+        yield device
 
 
 def _refuse_device(what: str, name: str) -> None:

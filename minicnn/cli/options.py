@@ -31,16 +31,12 @@ def backend(name: str | None) -> Iterator[str]:
     Raises ValueError, with the closest name, when there is none, and with the reason when it is not available.
     """
     from minicnn import kernels
-    from minicnn.kernels.devices import DEVICES
     from minicnn.training.recipe import known
 
     what = "backend" if name or "MINICNN_BACKEND" not in os.environ else "MINICNN_BACKEND"
     name = name or kernels.backend()
     known(what, name, kernels.BACKENDS)
-    kernels.get(name)
-    device = name if name in DEVICES else "cpu"
-    on_cpu = next(other for other in kernels.CPU_BACKENDS if not kernels.missing(other)) if device != "cpu" else name
-    with kernels.use_backend(on_cpu):
+    with kernels.computing_with(name) as device:
         yield device
 
 

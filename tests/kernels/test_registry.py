@@ -101,3 +101,15 @@ def test_without_numba_the_default_is_numpy(monkeypatch: pytest.MonkeyPatch) -> 
 def test_an_array_of_another_library_is_refused() -> None:
     with pytest.raises(TypeError, match=r"^no backend for an array of type builtins\.list: expected numpy\.ndarray or cupy\.ndarray$"):
         kernels.of([1, 2])
+
+
+def test_computing_with_a_backend_of_any_kind() -> None:
+    """A device's own kernels work on its arrays; what is on the CPU beside them needs a CPU backend."""
+    before = kernels.backend()
+    with kernels.computing_with("numpy") as device:
+        assert (device, kernels.backend()) == ("cpu", "numpy")
+    with kernels.computing_with(None) as device:
+        assert (device, kernels.backend()) == ("cpu", before)
+    assert kernels.backend() == before
+    with pytest.raises(ValueError, match=r"^unknown backend 'tpu'"), kernels.computing_with("tpu"):
+        pass
